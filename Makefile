@@ -1,0 +1,46 @@
+# Every target sets up what it needs from a bare python3 (3.11 or newer) and the package registry.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+READY := $(VENV)/.ready
+DEMO_READY := $(VENV)/.ready-demo
+
+.PHONY: demo test check bench format clean
+
+demo: $(DEMO_READY)
+	$(BIN)/python examples/flights/demo.py
+
+test: $(READY) check
+	$(BIN)/python -m pytest -n auto -q
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python benchmarks/null_run.py
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .venv-* .memo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(UV):
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "memo needs Python 3.11 or newer; try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(DEMO_READY): pyproject.toml | $(UV)
+	$(UV) pip install --quiet --python $(BIN)/python -e . --group demo
+	touch $@
+
+$(READY): pyproject.toml | $(UV)
+	$(UV) pip install --quiet --python $(BIN)/python -e '.[yaml]' --group dev
+	touch $@ $(DEMO_READY)

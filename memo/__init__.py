@@ -1,0 +1,1 @@
+"""make for data, in Python."""

@@ -1,0 +1,1 @@
+"""What others implement: IO managers, version strategies, executors, run stores. No implementation lives here."""

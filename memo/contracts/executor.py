@@ -1,0 +1,120 @@
+"""What an executor is given and must give back: ready steps in, outcomes out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct, field
+
+from memo.contracts.run_store import OutputRecord
+from memo.events import ErrorInfo, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["Address", "Executor", "InputFrom", "StepOutcome", "StepRunner", "StepTask"]
+
+
+class Address(Struct, frozen=True):
+    """Where one output is stored: under its version, or under the run that made it.
+
+    Attributes:
+        kind: As in `OutputRecord.kind`.
+    """
+
+    step_key: str
+    output: str
+    version: str | None = None
+    run_id: str | None = None
+    kind: str = "value"
+
+
+class InputFrom(Struct, frozen=True):
+    """Where one input of a task is to be loaded from.
+
+    Attributes:
+        addresses: The stored outputs, in order; None at the place of a literal in a fan-in, whose value
+            stands in the definition.
+        fan_in: Whether the input is a list.
+    """
+
+    addresses: tuple[Address | None, ...]
+    fan_in: bool = False
+
+
+class StepTask(Struct, frozen=True):
+    """One attempt of one step. It crosses process borders, so it holds names and addresses, no values.
+
+    Attributes:
+        inputs: For the inputs that come from upstream steps.
+        version: The step's version, None where nothing is to be stored under a version.
+        op_version: What the strategy said of the op's code when the plan was made; a worker that finds
+            other code refuses to run it under this version.
+    """
+
+    run_id: str
+    step_key: str
+    attempt: int = 0
+    inputs: dict[str, InputFrom] = field(default_factory=dict)
+    version: str | None = None
+    content_key: str | None = None
+    op_version: str | None = None
+
+
+class StepOutcome(Struct, frozen=True):
+    """What came of one attempt.
+
+    Attributes:
+        kind: `success`; `failure`, final or to be retried as the policy says; `retry`, asked for by the op
+            itself; `lost`, where an input's stored value turned out not to be whole; `died`, where the worker did;
+            `canceled`.
+        events: In the order they happened.
+        allow_retries: False where the op raised ``Failure(allow_retries=False)``.
+        retry_after: Seconds to wait, where the op asked for it.
+        max_retries: The op's own count, where it asked for a retry.
+        lost: The addresses that could not be loaded.
+        exception: The exception itself, where it could be brought over.
+    """
+
+    step_key: str
+    attempt: int
+    kind: Literal["success", "failure", "retry", "lost", "died", "canceled"]
+    outputs: tuple[OutputRecord, ...] = ()
+    events: tuple[Event, ...] = ()
+    error: ErrorInfo | None = None
+    allow_retries: bool = True
+    retry_after: float | None = None
+    max_retries: int | None = None
+    lost: tuple[Address, ...] = ()
+    seconds: float = 0.0
+    started_at: float = 0.0
+    exception: BaseException | None = None
+
+
+if TYPE_CHECKING:
+    StepRunner = Callable[[StepTask], StepOutcome]
+    """Runs one attempt in this process."""
+else:
+    StepRunner = Any
+
+
+class Executor(ABC):
+    """Runs steps. It decides neither what runs nor in which order."""
+
+    @property
+    @abstractmethod
+    def free(self) -> int:
+        """How many more tasks could start at once."""
+
+    @abstractmethod
+    def submit(self, task: StepTask) -> None:
+        """Take a task whose inputs are all stored."""
+
+    @abstractmethod
+    def outcomes(self, timeout: float | None) -> Sequence[StepOutcome]:
+        """Wait until a submitted task has ended, or for so many seconds; empty when the time is up."""
+
+    @abstractmethod
+    def stop(self, *, kill: bool = False) -> Sequence[StepOutcome]:
+        """End it: let the running tasks finish, or kill them; the outcomes of those that were running."""

@@ -1,0 +1,291 @@
+"""What an IO manager is shown and must do: store a step's outputs, load them, say which are there."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from memo.errors import InvocationError, StorageError
+
+from collections.abc import Callable  # noqa: TC003 - msgspec reads the annotations of a Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = ["IOManager", "InputContext", "MemoizableIOManager", "OutputContext", "Provenance", "StoredValue"]
+
+
+class Provenance(Struct, frozen=True):
+    """Where a stored output comes from; an IO manager that keeps manifests keeps it there.
+
+    Attributes:
+        content_key: The step's version with each upstream version replaced by the digest of its content.
+        content_digest: The digest of the value, None where it has none.
+        seconds: How long the step's body took.
+        created_at: Seconds since 1970.
+    """
+
+    job_name: str = ""
+    content_key: str | None = None
+    content_digest: str | None = None
+    seconds: float | None = None
+    created_at: float | None = None
+
+
+class StoredValue(Struct, frozen=True):
+    """What an IO manager may report of a value it stored, through `OutputContext.report_stored`."""
+
+    place: str | None = None
+    size: int | None = None
+    digest: str | None = None
+
+
+class OutputContext:
+    """One output of one step, as an IO manager sees it when storing it, loading it or looking for it.
+
+    Attributes:
+        step_key: The step, dotted within graphs (``report.charts``).
+        name: The output's name; ``result`` where there is only one.
+        version: The output's version, None where the run is not memoized.
+        run_id: The run that stores or stored it; None while planning.
+        mapping_key: Set for one of several dynamic outputs.
+        config: The output's own config from the run config (``ops.<op>.outputs.<output>``).
+        metadata: What ``Out(metadata=)`` says.
+        dagster_type: The type the output was declared with, None where it has none.
+        op_def: The op's definition.
+        resources: What ``@io_manager(required_resource_keys=)`` asked for, by attribute.
+        resource_config: The IO manager's own config.
+        provenance: Where the value comes from.
+    """
+
+    def __init__(  # noqa: PLR0917 - made for every output of every plan: keywords would cost a third of it
+        self,
+        step_key: str,
+        name: str,
+        version: str | None = None,
+        run_id: str | None = None,
+        mapping_key: str | None = None,
+        *,
+        config: Any = None,
+        metadata: Mapping[str, Any] | None = None,
+        dagster_type: Any = None,
+        op_def: Any = None,
+        resources: Any = None,
+        resource_config: Any = None,
+        job_name: str = "",
+        provenance: Provenance | None = None,
+        on_event: Callable[[str, dict[str, Any]], None] | None = None,
+    ) -> None:
+        self.step_key = step_key
+        self.name = name
+        self.version = version
+        self.run_id = run_id
+        self.mapping_key = mapping_key
+        self.config = config
+        self.metadata = metadata or {}
+        self.dagster_type = dagster_type
+        self.op_def = op_def
+        self.resources = resources
+        self.resource_config = resource_config
+        self.job_name = job_name
+        self.provenance = provenance or Provenance()
+        self.stored: StoredValue | None = None
+        self.logged_metadata: dict[str, Any] = {}
+        self._on_event = on_event
+
+    def __repr__(self) -> str:
+        return f"OutputContext({self.step_key!r}, {self.name!r}, version={self.version!r})"
+
+    @property
+    def log(self) -> logging.Logger:
+        """A logger whose messages are kept with the run."""
+        return logging.getLogger("memo.run")
+
+    def get_identifier(self) -> list[str]:
+        """Name the output uniquely, as path segments.
+
+        With a version: ``["versioned_outputs", version, name]``, plus the mapping key. Neither the job nor
+        the step is in it, so that renaming them, or sharing a storage between jobs, is a hit. Without a
+        version: ``[run_id, step_key, name]``. Segments come from users: check them before using them as paths.
+        """
+        if self.version is None:
+            return self.get_run_scoped_output_identifier()
+        found = ["versioned_outputs", self.version, self.name]
+        return [*found, self.mapping_key] if self.mapping_key else found
+
+    def get_run_scoped_output_identifier(self) -> list[str]:
+        """Name the output uniquely within the run that made it, version or not.
+
+        Raises:
+            InvocationError: There is no run, as while planning.
+        """
+        if self.run_id is None:
+            raise InvocationError(
+                "there is no run yet: an output is known by its version while planning",
+                where=f"output {self.name!r} of step {self.step_key!r}",
+            )
+        found = [self.run_id, self.step_key, self.name]
+        return [*found, self.mapping_key] if self.mapping_key else found
+
+    def add_output_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Add facts about the stored output, shown by ``memo show``."""
+        self.logged_metadata.update(metadata)
+
+    def report_stored(self, stored: StoredValue) -> None:
+        """Tell the engine where the value went, how many bytes it took and their digest."""
+        self.stored = stored
+
+    def log_event(self, message: str, **data: Any) -> None:
+        """Record an event of this output in the run's log."""
+        if self._on_event is not None:
+            self._on_event(message, data)
+
+
+class InputContext:
+    """One input of one step, as an IO manager sees it when loading a value for it.
+
+    Attributes:
+        name: The input's name.
+        upstream_output: The output to load; None for an input manager that loads from elsewhere.
+        step_key: The step that will read the value; None where a result is read from outside.
+        config: The input's own config from the run config (``ops.<op>.inputs.<input>``).
+        metadata: What ``In(metadata=)`` says.
+        dagster_type: The type the input was declared with.
+        resource_config: The IO manager's own config.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        upstream_output: OutputContext | None = None,
+        *,
+        step_key: str | None = None,
+        config: Any = None,
+        metadata: Mapping[str, Any] | None = None,
+        dagster_type: Any = None,
+        op_def: Any = None,
+        resources: Any = None,
+        resource_config: Any = None,
+        job_name: str = "",
+    ) -> None:
+        self.name = name
+        self.upstream_output = upstream_output
+        self.step_key = step_key
+        self.config = config
+        self.metadata = metadata or {}
+        self.dagster_type = dagster_type
+        self.op_def = op_def
+        self.resources = resources
+        self.resource_config = resource_config
+        self.job_name = job_name
+        self.logged_metadata: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"InputContext({self.name!r}, upstream_output={self.upstream_output!r})"
+
+    @property
+    def log(self) -> logging.Logger:
+        """A logger whose messages are kept with the run."""
+        return logging.getLogger("memo.run")
+
+    def get_identifier(self) -> list[str]:
+        """Name the upstream output uniquely; see `OutputContext.get_identifier`.
+
+        Raises:
+            InvocationError: The input has no upstream output.
+        """
+        if self.upstream_output is None:
+            raise InvocationError(f"the input {self.name!r} does not come from another step's output")
+        return self.upstream_output.get_identifier()
+
+    def add_input_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Add facts about the loaded input, shown by ``memo show``."""
+        self.logged_metadata.update(metadata)
+
+
+class IOManager(ABC):
+    """Stores the outputs of steps and loads them for the steps that read them."""
+
+    @abstractmethod
+    def handle_output(self, context: OutputContext, obj: Any) -> Iterable[Mapping[str, Any]] | None:
+        """Store a value. It counts as stored once this returns.
+
+        May be a generator that yields metadata.
+        """
+
+    @abstractmethod
+    def load_input(self, context: InputContext) -> Any:
+        """Load the value of ``context.upstream_output``.
+
+        Raises:
+            OutputLostError: The stored output is not whole or is gone; the engine then runs its step again.
+        """
+
+    def shares_between_processes(self) -> bool:
+        """Whether a value stored by one process can be loaded by another; False for memory."""
+        return True
+
+
+class MemoizableIOManager(IOManager):
+    """An IO manager that can say whether an output is stored under a version.
+
+    ``has_output`` must be True only for outputs that are there whole: store aside, then make visible in one
+    atomic move. An IO manager that takes values from elsewhere (`load_input` on an input without an upstream)
+    need not be memoizable.
+    """
+
+    @abstractmethod
+    def has_output(self, context: OutputContext) -> bool:
+        """Say whether this output is stored, whole, under ``context.version``."""
+
+    def has_outputs(self, contexts: Sequence[OutputContext]) -> Sequence[bool]:
+        """Answer `has_output` for many at once; override where asking in bulk is cheaper.
+
+        An answer that raises is not a hit.
+        """
+        return [self._answer(context) for context in contexts]
+
+    def _answer(self, context: OutputContext) -> bool:
+        try:
+            return bool(self.has_output(context))
+        except Exception:  # noqa: BLE001 - the user's own code: whatever it raises, the output is not there
+            context.log.warning("has_output raised for %r: counted as a miss", context, exc_info=True)
+            return False
+
+    def content_digests(self, contexts: Sequence[OutputContext]) -> Sequence[str | None]:
+        """The `Provenance.content_digest` of stored outputs, where this manager keeps it.
+
+        Asked only when the catalog does not know, as after its loss.
+        """
+        return [None] * len(contexts)
+
+
+def check_segment(segment: str) -> str:
+    """Refuse a name that would leave the storage when used as one segment of a path.
+
+    Raises:
+        StorageError: The segment is empty, ``.`` or ``..``, or holds a slash or a control character.
+    """
+    if segment in {"", ".", ".."} or any(c in "/\\" or ord(c) < 32 or ord(c) == 127 for c in segment):
+        raise StorageError(f"{segment!r} cannot be part of a stored output's name")
+    return segment
+
+
+class IOManagerSpec(Struct, frozen=True):
+    """An IO manager as a family offers it through an entry point of the group ``memo.iomanagers``.
+
+    Attributes:
+        create: Given the init context (``resource_config``, ``resources``, ``storage_dir``: the home's own
+            storage folder), makes the IO manager.
+        config_schema: A msgspec Struct, whose defaults make fields optional; None takes no config.
+        required_resource_keys: The resources that `create` reads from ``resources``.
+    """
+
+    name: str
+    create: Callable[[Any], IOManager]
+    config_schema: type[Struct] | None = None
+    required_resource_keys: frozenset[str] = frozenset()
+    description: str = ""

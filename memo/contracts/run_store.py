@@ -1,0 +1,180 @@
+"""What the engine asks of the place where runs, events, materializations and recipes are kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct, field
+
+from memo.events import Event, RunStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = [
+    "History",
+    "Materialization",
+    "OutputRecord",
+    "Recipe",
+    "RecipePart",
+    "RunRecord",
+    "RunStore",
+]
+
+
+class RecipePart(Struct, frozen=True):
+    """One named part of a step's version: what `memo why` compares.
+
+    Attributes:
+        kind: `code`, `config`, `resource`, `input` or `engine`.
+        name: Within its kind: a function's qualified name, a config path, an input's name.
+        hash: Of this part alone.
+        detail: What to show when it changed: a value, a version.
+        file: For code: where it stands.
+        line: Its first line there.
+        source_digest: For code: the digest under which the catalog keeps its text.
+    """
+
+    kind: str
+    name: str
+    hash: str
+    detail: str = ""
+    file: str | None = None
+    line: int | None = None
+    source_digest: str | None = None
+
+
+class Recipe(Struct, frozen=True):
+    """Everything that a step's version was made of, by parts."""
+
+    version: str
+    parts: tuple[RecipePart, ...] = ()
+
+
+class OutputRecord(Struct, frozen=True):
+    """One output of a step as it was stored.
+
+    Attributes:
+        kind: `value`; `nothing` for an ordering-only output; `skipped` for an optional one not yielded.
+        version: The output's version, None in a run without memoization.
+        content_digest: The digest of the value, None where it has none.
+        size: Bytes stored, where the IO manager says.
+        digest: Digest of the bytes stored, where the IO manager says.
+        place: Where it is, in the IO manager's words.
+    """
+
+    name: str
+    kind: str = "value"
+    version: str | None = None
+    content_digest: str | None = None
+    size: int | None = None
+    digest: str | None = None
+    place: str | None = None
+    io_manager_key: str = "io_manager"
+
+
+class Materialization(Struct, frozen=True):
+    """One step having stored its outputs once.
+
+    Attributes:
+        version: The step's version, None in a run without memoization.
+        local_key: The version less what comes from upstream: code, config, resources, literals.
+        content_key: The version with upstream versions replaced by digests of content.
+        seconds: How long the body took.
+        started_at: Seconds since 1970.
+    """
+
+    run_id: str
+    job_name: str
+    step_key: str
+    outputs: tuple[OutputRecord, ...]
+    version: str | None = None
+    local_key: str | None = None
+    content_key: str | None = None
+    recipe: Recipe | None = None
+    seconds: float = 0.0
+    started_at: float = 0.0
+    attempt: int = 0
+
+
+class RunRecord(Struct, frozen=True):
+    """A run as it is kept.
+
+    Attributes:
+        steps: The plan's verdicts and what became of them: step key -> (verdict, reason, outcome).
+            Outcomes are `success`, `failure`, `reused`, `skipped`, `blocked`, `unneeded`, `canceled`, or an empty
+            string for a step that the run never came to.
+        counts: Outcome -> how many steps.
+        target: How the job is found again: `file.py:job`, or None where it was given as an object.
+        run_config: As given.
+    """
+
+    run_id: str
+    job_name: str
+    status: RunStatus
+    started_at: float
+    ended_at: float | None = None
+    target: str | None = None
+    run_config: Any = None
+    tags: dict[str, str] = field(default_factory=dict)
+    parent_run_id: str | None = None
+    root_run_id: str | None = None
+    steps: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    seconds_saved: float = 0.0
+    pid: int | None = None
+
+
+class History(Protocol):
+    """What planning and execution ask about the past. Every question is asked for many at once."""
+
+    def aliases(self, versions: Sequence[str]) -> Mapping[str, str]:
+        """Step versions known to equal another by content: version -> the version it is stored under."""
+
+    def content_digests(self, versions: Sequence[str]) -> Mapping[str, Mapping[str, str | None]]:
+        """For step versions that were materialized: version -> {output name: content digest}."""
+
+    def find_contents(self, content_keys: Sequence[str]) -> Mapping[str, str]:
+        """Content key -> the step version it is stored under (the latest)."""
+
+    def known_local_keys(self, local_keys: Sequence[str]) -> set[str]:
+        """Which of these have ever been materialized."""
+
+    def last_recipes(self, job_name: str, step_keys: Sequence[str]) -> Mapping[str, Recipe]:
+        """The recipe with which each step was last materialized or reused-by-content in this job."""
+
+    def seconds(self, job_name: str, step_keys: Sequence[str]) -> Mapping[str, float]:
+        """How long each step's body took, the median of its latest runs."""
+
+
+class RunStore(History, Protocol):
+    """The catalog: history, and the writes of one run at a time."""
+
+    def add_run(self, run: RunRecord) -> None:
+        """Add a run, or replace what is kept of it."""
+
+    def add_events(self, events: Iterable[Event]) -> None:
+        """Append events, in one transaction."""
+
+    def add_materializations(
+        self, materializations: Iterable[Materialization], sources: Mapping[str, str],
+    ) -> None:
+        """Add materializations with their recipes, and source texts by digest, in one transaction."""
+
+    def add_aliases(self, aliases: Iterable[tuple[str, str, str, str, Recipe | None]]) -> None:
+        """Record (run id, step key, version, stored version, recipe): equal by content, in one transaction."""
+
+    def get_run(self, run_id: str) -> RunRecord | None:
+        """The run of this id, or of the only id that begins so."""
+
+    def list_runs(self, *, job_name: str | None = None, limit: int = 50) -> Sequence[RunRecord]:
+        """The latest runs first."""
+
+    def events(self, run_id: str, *, step_key: str | None = None) -> Sequence[Event]:
+        """The events of a run in the order they were recorded."""
+
+    def materializations(self, run_id: str) -> Sequence[Materialization]:
+        """What a run stored, in order."""
+
+    def source(self, digest: str) -> str | None:
+        """A source text by its digest."""

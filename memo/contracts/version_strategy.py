@@ -1,0 +1,114 @@
+"""What a version strategy is shown, and what it answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "CodePart",
+    "CodeVersion",
+    "OpVersionContext",
+    "ResourceVersionContext",
+    "VersionStrategy",
+    "VersionedDefinition",
+]
+
+
+class VersionedDefinition(Protocol):
+    """What a strategy may rely on in an op, a resource or an IO manager definition."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str | None:
+        """What the author declared with ``version=``, if anything."""
+
+    @property
+    def compute_fn(self) -> Callable[..., Any] | None:
+        """The decorated function; None for a resource made of a value (`hardcoded_resource`)."""
+
+    @property
+    def hardcoded_value(self) -> Any:
+        """The value of a hardcoded resource."""
+
+
+class OpVersionContext(Struct, frozen=True):
+    """An op whose version is asked for.
+
+    Attributes:
+        op_def: The op's definition.
+        op_config: Its config, resolved: defaults applied, environment read.
+    """
+
+    op_def: VersionedDefinition
+    op_config: Any = None
+
+
+class ResourceVersionContext(Struct, frozen=True):
+    """A resource whose version is asked for; the resources it requires are counted by the engine."""
+
+    resource_def: VersionedDefinition
+    resource_config: Any = None
+
+
+class CodePart(Struct, frozen=True):
+    """One thing that the code of an op or resource reaches, with its own hash.
+
+    Attributes:
+        kind: `function`, `class`, `value`, `module`, `package`, `builtin`, `declared` or a strategy's own.
+        name: Where the user finds it: `flights.helpers.clean`, `LIMIT`, `numpy`.
+        hash: Changes when, and only when, the part does.
+        detail: What to show when it changed: a value's repr, a package's version.
+        file: The file it was read from, where there is one.
+        line: Its first line in that file.
+        source: Gives the text of the part as it was when it was hashed, or None where there is none.
+            Called only for steps that will run, so that planning reads no file.
+    """
+
+    kind: str
+    name: str
+    hash: str
+    detail: str = ""
+    file: str | None = None
+    line: int | None = None
+    source: Callable[[], str | None] | None = None
+
+
+class CodeVersion(Struct, frozen=True):
+    """A version, with the parts it is made of and what could not be followed.
+
+    Attributes:
+        version: Any non-empty string.
+        parts: For `memo why`: the difference between two versions is the difference of their parts.
+        warnings: One sentence each, with `file:line` and the remedy.
+    """
+
+    version: str
+    parts: tuple[CodePart, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class VersionStrategy(ABC):
+    """Decides what counts as "the same code".
+
+    A job without a strategy is versioned by `SourceHashVersionStrategy` when it is run by ``memo run``.
+
+    >>> class ByHand(VersionStrategy):
+    ...     def get_op_version(self, context):
+    ...         return {"clean": "3"}.get(context.op_def.name, "1")
+    """
+
+    @abstractmethod
+    def get_op_version(self, context: OpVersionContext) -> str | CodeVersion:
+        """Say the version of an op's code. Config, inputs and resources are counted by the engine."""
+
+    def get_resource_version(self, context: ResourceVersionContext) -> str | CodeVersion | None:  # noqa: ARG002 - for overriding
+        """Say the version of a resource's code; None where it does not count beyond its config."""
+        return None

@@ -1,0 +1,159 @@
+"""The one canonical encoding for everything that goes into a version.
+
+Type-tagged (1, 1.0, True and "1" differ), length-prefixed (no two lists of parts read alike), keyed
+(nothing is sorted but what has no order). Digests are xxh3-128, as 32 hexadecimal digits: they guard
+against accident, not against an adversary.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from xxhash import xxh3_128, xxh3_128_hexdigest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+RECIPE = 1
+"""The number of the recipe below. It is part of every version, so a later memo can change the recipe
+and still read what was stored under an older one."""
+
+
+class UnencodableError(TypeError):
+    """A value of a type that the canonical encoding does not know."""
+
+
+def digest(tag: str, *parts: str) -> str:
+    """Hash strings in order, each with its length, under a tag that says what they are.
+
+    >>> digest("pair", "ab", "c") == digest("pair", "a", "bc")
+    False
+    """
+    joined = "".join([f"{len(part)}:{part}" for part in parts])
+    return xxh3_128_hexdigest(f"{RECIPE}:{tag}:{joined}".encode("utf-8", "surrogatepass"))
+
+
+def named_digest(tag: str, items: Iterable[tuple[str, str]]) -> str:
+    """Hash (name, digest) pairs whose order means nothing, by name."""
+    return digest(tag, *[part for item in sorted(items) for part in item])
+
+
+def value_digest(value: object) -> str:
+    """Hash a value by type and content.
+
+    Knows None, bool, int, float, complex, str, bytes, date and time types, Decimal, Fraction, UUID,
+    paths, ranges, enums, lists, tuples, dicts (in order), sets, dataclasses, named tuples and msgspec
+    Structs. A subclass never counts as its parent.
+
+    Raises:
+        UnencodableError: The value, or something within it, is of another type.
+    """
+    out = bytearray()
+    try:
+        _encode(value, out)
+    except RecursionError:
+        raise UnencodableError("the value is nested too deeply, or contains itself") from None
+    return xxh3_128_hexdigest(bytes(out))
+
+
+def _tagged(out: bytearray, tag: bytes, body: bytes) -> None:
+    out += tag
+    out += b"%d:" % len(body)
+    out += body
+
+
+def _text(value: str) -> bytes:
+    return value.encode("utf-8", "surrogatepass")
+
+
+def _encode_many(tag: bytes, values: Iterable[object], count: int, out: bytearray) -> None:
+    out += tag
+    out += b"%d:" % count
+    for value in values:
+        _encode(value, out)
+
+
+def _encode_unordered(tag: bytes, values: Iterable[object], out: bytearray) -> None:
+    digests = sorted(value_digest(value) for value in values)
+    _tagged(out, tag, "".join(digests).encode())
+
+
+def _encode(value: Any, out: bytearray) -> None:
+    kind = type(value)
+    if value is None:
+        out += b"N"
+    elif kind is bool:
+        out += b"T" if value else b"F"
+    elif kind is int:
+        _tagged(out, b"i", b"%x" % value)
+    elif kind is float:
+        _tagged(out, b"f", value.hex().encode())
+    elif kind is str:
+        _tagged(out, b"s", _text(value))
+    elif kind is bytes:
+        _tagged(out, b"b", value)
+    elif kind is list:
+        _encode_many(b"l", value, len(value), out)
+    elif kind is tuple:
+        _encode_many(b"t", value, len(value), out)
+    elif kind is dict:
+        _encode_many(b"d", (part for item in value.items() for part in item), 2 * len(value), out)
+    elif kind is set:
+        _encode_unordered(b"S", value, out)
+    elif kind is frozenset:
+        _encode_unordered(b"Z", value, out)
+    else:
+        _encode_rare(value, kind, out)
+
+
+def _encode_rare(value: Any, kind: type, out: bytearray) -> None:
+    module = kind.__module__
+    if kind is complex:
+        _tagged(out, b"c", f"{value.real.hex()},{value.imag.hex()}".encode())
+    elif kind is bytearray:
+        _tagged(out, b"y", bytes(value))
+    elif kind is range:
+        _encode_many(b"r", (value.start, value.stop, value.step), 3, out)
+    elif module in {"datetime", "decimal", "fractions", "uuid", "pathlib", "zoneinfo", "pathlib._local"}:
+        # Their repr is exact, and made by the standard library: no user code runs.
+        _tagged(out, b"q", _text(repr(value)))
+    elif hasattr(kind, "_member_map_"):
+        _tagged(out, b"e", _text(f"{kind.__qualname__}.{value._name_}"))
+        _encode(value._value_, out)
+    else:
+        _encode_record(value, kind, out)
+
+
+def _encode_record(value: Any, kind: type, out: bytearray) -> None:
+    """Encode a dataclass, Struct or named tuple by the name of its class and its fields."""
+    if "__dataclass_fields__" in kind.__dict__:
+        names = tuple(kind.__dict__["__dataclass_fields__"])
+    elif "__struct_fields__" in kind.__dict__:
+        names = tuple(kind.__dict__["__struct_fields__"])
+    elif kind.__bases__ == (tuple,) and "_fields" in kind.__dict__:
+        names = tuple(kind.__dict__["_fields"])
+    else:
+        raise UnencodableError(f"a value of type {kind.__module__}.{kind.__qualname__} has no canonical encoding")
+    _tagged(out, b"C", _text(kind.__qualname__))
+    _encode_many(b"d", (part for name in names for part in (name, getattr(value, name))), 2 * len(names), out)
+
+
+class Hasher:
+    """A running xxh3-128 over bytes, for content that is written as it is hashed."""
+
+    __slots__ = ("_state", "size")
+
+    def __init__(self) -> None:
+        self._state = xxh3_128()
+        self.size = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Take the next bytes; returns how many there were, as a file's write does."""
+        count = data.nbytes if isinstance(data, memoryview) else len(data)
+        self._state.update(data)
+        self.size += count
+        return count
+
+    def hexdigest(self) -> str:
+        """The digest of everything written so far."""
+        return str(self._state.hexdigest())

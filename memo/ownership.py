@@ -1,0 +1,48 @@
+"""Whose code a thing is: the user's own, an installed distribution's, or the standard library's."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from functools import lru_cache
+from typing import Literal
+
+Owner = Literal["user", "installed", "stdlib", "memo"]
+
+_OURS = {"memo", "memo_iomanagers", "memo_strategies"}
+
+
+@lru_cache(maxsize=1)
+def _stdlib_folders() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    return tuple({paths["stdlib"] + "/", paths["platstdlib"] + "/"})
+
+
+def owner_of_module(name: str | None) -> Owner:
+    """Say whose the module of this name is.
+
+    A module under ``site-packages`` or ``dist-packages`` is installed; one of the interpreter's own is
+    ``stdlib``; everything else, editable installs and notebooks included, is the user's.
+    """
+    if not name:
+        return "user"
+    root = name.partition(".")[0]
+    if root in _OURS:
+        return "memo"
+    if root == "__main__":
+        return "user"
+    if root in sys.stdlib_module_names or root in sys.builtin_module_names:
+        return "stdlib"
+    module = sys.modules.get(name) or sys.modules.get(root)
+    return owner_of_file(getattr(module, "__file__", None))
+
+
+def owner_of_file(path: str | None) -> Owner:
+    """Say whose the file at this path is."""
+    if not path:
+        return "user"
+    if "/site-packages/" in path or "/dist-packages/" in path:
+        return "installed"
+    if path.startswith(_stdlib_folders()):
+        return "stdlib"
+    return "user"
