@@ -1,1 +1,1 @@
-"""placeholder"""
+"""IO managers: where outputs live."""

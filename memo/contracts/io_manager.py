@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable  # noqa: TC003 - msgspec reads the annotations of a Struct
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from memo.errors import InvocationError, StorageError
 
-from collections.abc import Callable  # noqa: TC003 - msgspec reads the annotations of a Struct
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from logging import Logger
 
-__all__ = ["IOManager", "InputContext", "MemoizableIOManager", "OutputContext", "Provenance", "StoredValue"]
+__all__ = ["IOManager", "IOManagerSpec", "InputContext", "MemoizableIOManager", "OutputContext", "Provenance", "StoredValue", "check_segment"]
 
 
 class Provenance(Struct, frozen=True):
@@ -41,6 +40,12 @@ class StoredValue(Struct, frozen=True):
     place: str | None = None
     size: int | None = None
     digest: str | None = None
+
+
+def _run_logger() -> Logger:
+    from logging import getLogger
+
+    return getLogger("memo.run")
 
 
 class OutputContext:
@@ -100,9 +105,9 @@ class OutputContext:
         return f"OutputContext({self.step_key!r}, {self.name!r}, version={self.version!r})"
 
     @property
-    def log(self) -> logging.Logger:
+    def log(self) -> Logger:
         """A logger whose messages are kept with the run."""
-        return logging.getLogger("memo.run")
+        return _run_logger()
 
     def get_identifier(self) -> list[str]:
         """Name the output uniquely, as path segments.
@@ -187,9 +192,9 @@ class InputContext:
         return f"InputContext({self.name!r}, upstream_output={self.upstream_output!r})"
 
     @property
-    def log(self) -> logging.Logger:
+    def log(self) -> Logger:
         """A logger whose messages are kept with the run."""
-        return logging.getLogger("memo.run")
+        return _run_logger()
 
     def get_identifier(self) -> list[str]:
         """Name the upstream output uniquely; see `OutputContext.get_identifier`.

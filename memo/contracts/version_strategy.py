@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
 __all__ = [
     "CodePart",
@@ -68,8 +70,8 @@ class CodePart(Struct, frozen=True):
         detail: What to show when it changed: a value's repr, a package's version.
         file: The file it was read from, where there is one.
         line: Its first line in that file.
-        source: Gives the text of the part as it was when it was hashed, or None where there is none.
-            Called only for steps that will run, so that planning reads no file.
+        source: A function without arguments that gives the text of the part as it was when it was hashed, or None
+            where there is none. Called only for steps that will run, so that planning reads no file.
     """
 
     kind: str
@@ -78,7 +80,7 @@ class CodePart(Struct, frozen=True):
     detail: str = ""
     file: str | None = None
     line: int | None = None
-    source: Callable[[], str | None] | None = None
+    source: Any = None
 
 
 class CodeVersion(Struct, frozen=True):
@@ -112,3 +114,11 @@ class VersionStrategy(ABC):
     def get_resource_version(self, context: ResourceVersionContext) -> str | CodeVersion | None:  # noqa: ARG002 - for overriding
         """Say the version of a resource's code; None where it does not count beyond its config."""
         return None
+
+    def planning(self) -> AbstractContextManager[object]:
+        """Enter around the versions of one plan.
+
+        What a strategy finds out within may be kept until the plan ends, and no longer: in a live session code changes
+        between two plans.
+        """
+        return nullcontext()

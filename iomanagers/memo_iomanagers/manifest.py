@@ -1,0 +1,117 @@
+"""The manifest of a stored output: what it names, how it is written, how it is read back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import DecodeError, Meta, Struct
+from msgspec.json import Decoder, Encoder
+
+from memo.contracts.io_manager import Provenance
+
+if TYPE_CHECKING:
+    from memo.contracts.io_manager import OutputContext
+
+__all__ = ["FORMAT", "Manifest", "decode", "encode", "manifest_of"]
+
+FORMAT = 1
+"""The number of the layout below; a manifest with a higher one was written by a newer memo."""
+
+
+class Manifest(Struct, frozen=True, omit_defaults=True):
+    """One stored output. The appearance of its manifest is what makes an output stored.
+
+    Attributes:
+        format: The layout of this record.
+        encoding: How the value is encoded in the data file: `pickle`.
+        data: The name of the data file, which lies beside the manifest.
+        size: Bytes in the data file.
+        digest: xxh3-128 of the data file, as 32 hexadecimal digits.
+        output: The output's name.
+        step_key: The step that stored it; another step of the same version may have made it its own since.
+        version: The output's version, None where it is stored under its run.
+        run_id: The run that stored it.
+    """
+
+    format: int
+    encoding: str
+    data: str
+    size: Annotated[int, Meta(ge=0)]
+    digest: str
+    output: str
+    step_key: str
+    version: str | None = None
+    run_id: str | None = None
+    mapping_key: str | None = None
+    provenance: Provenance = Provenance()
+
+
+encode = Encoder().encode
+_decoder = Decoder(Manifest)
+
+
+def manifest_of(context: OutputContext, *, encoding: str, data: str, size: int, digest: str) -> Manifest:
+    """Make the manifest of a value whose data file is written."""
+    return Manifest(
+        FORMAT,
+        encoding,
+        data,
+        size,
+        digest,
+        _text(context.name),
+        _text(context.step_key),
+        _optional(context.version),
+        _optional(context.run_id),
+        _optional(context.mapping_key or None),
+        context.provenance,
+    )
+
+
+def decode(raw: bytes, context: OutputContext, *, encoding: str, stem: str) -> Manifest:
+    """Read a manifest, and see that it is one of this very output.
+
+    Args:
+        raw: What stands in the manifest's file.
+        context: The output that it must belong to.
+        encoding: The encoding that the reader can read.
+        stem: What the name of the data file must begin with; the file lies beside the manifest, nowhere else.
+
+    Raises:
+        ValueError: What is wrong with it, as the end of a sentence.
+    """
+    try:
+        manifest = _decoder.decode(raw)
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"is not a whole manifest ({error})") from None
+    if manifest.format != FORMAT:
+        raise ValueError(f"has format {manifest.format}, and this memo reads format {FORMAT}")
+    if manifest.encoding != encoding:
+        raise ValueError(
+            f"names a value encoded as {manifest.encoding!r}; this IO manager reads {encoding!r}"
+        )
+    if not manifest.data.startswith(f"{stem}.") or "/" in manifest.data:
+        raise ValueError(f"names the data file {manifest.data!r}, which cannot be its own")
+    ours = (
+        manifest.version == _optional(context.version)
+        and manifest.output == _text(context.name)
+        and manifest.mapping_key == _optional(context.mapping_key or None)
+        and (context.version is not None or (manifest.run_id, manifest.step_key) == _run_and_step(context))
+    )
+    if not ours:
+        raise ValueError(
+            f"belongs to another output: {manifest.output!r} of {manifest.step_key!r}, {manifest.version!r}",
+        )
+    return manifest
+
+
+def _run_and_step(context: OutputContext) -> tuple[str | None, str]:
+    return _optional(context.run_id), _text(context.step_key)
+
+
+def _text(name: str) -> str:
+    """A name as JSON can hold it: any string of Python may be one, lone surrogates included."""
+    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
+
+
+def _optional(name: str | None) -> str | None:
+    return None if name is None else _text(name)

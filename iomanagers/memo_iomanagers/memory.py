@@ -1,0 +1,64 @@
+"""The IO manager that keeps outputs in the memory of this process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from memo.contracts.io_manager import IOManagerSpec, MemoizableIOManager
+from memo.errors import OutputLostError
+
+if TYPE_CHECKING:
+    from memo.contracts.io_manager import InputContext, OutputContext
+
+__all__ = ["MEM", "MemIOManager"]
+
+
+class MemIOManager(MemoizableIOManager):
+    """Keeps the values themselves, as long as it lives.
+
+    What a reader changes in a value, the next reader sees changed.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[object, ...], Any] = {}
+
+    def shares_between_processes(self) -> bool:
+        """Memory is not shared."""
+        return False
+
+    def handle_output(self, context: OutputContext, obj: Any) -> None:
+        """Keep a value, in place of the one kept under the same name if there is one."""
+        self._values[_key(context)] = obj
+
+    def load_input(self, context: InputContext) -> Any:
+        """Give the value of ``context.upstream_output``.
+
+        Raises:
+            OutputLostError: It is not kept here.
+        """
+        context.get_identifier()
+        output = context.upstream_output
+        assert output is not None
+        try:
+            return self._values[_key(output)]
+        except KeyError:
+            raise OutputLostError(
+                "is not in the memory of this process; the step will be run again",
+                where=f"output {output.name!r} of step {output.step_key!r}",
+            ) from None
+
+    def has_output(self, context: OutputContext) -> bool:
+        """Say whether the output is kept here."""
+        return _key(context) in self._values
+
+
+def _key(context: OutputContext) -> tuple[object, ...]:
+    return (context.version is None, *context.get_identifier())
+
+
+MEM = IOManagerSpec(
+    name="mem",
+    create=lambda _init_context: MemIOManager(),
+    description="Keeps outputs in the memory of the process, for one run.",
+)
+"""What the entry point `mem` offers."""

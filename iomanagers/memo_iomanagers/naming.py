@@ -1,0 +1,48 @@
+"""Where an output lies within a storage: its identifier as a relative path, safe on every file system."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memo.hashing import digest
+
+if TYPE_CHECKING:
+    from memo.contracts.io_manager import OutputContext
+
+__all__ = ["address_of", "segment"]
+
+_PLAIN = "abcdefghijklmnopqrstuvwxyz0123456789_-"
+_LONGEST = 64
+"""Three segments, a token and a suffix stay below the 255 bytes that file systems allow a name."""
+
+
+def segment(name: str) -> str:
+    """Turn any string into one segment of a file's name; two different strings never give the same one.
+
+    A short name of lower-case letters, digits, ``_`` and ``-`` stays as it is. Any other becomes what people
+    can recognise of it, ``=`` and its digest. So a plain name holds no ``=``, no segment a dot or a capital.
+
+    >>> segment("result"), segment("../Secret")
+    ('result', '___secret=4d5c4f5a5f15a5bd0d4f2a3a55b0ab33')
+    """
+    if name and len(name) <= _LONGEST and not name.strip(_PLAIN):
+        return name
+    shown = "".join([c if c in _PLAIN else "_" for c in name[:24].lower()])
+    return f"{shown}={digest('segment', name)}"
+
+
+def address_of(context: OutputContext) -> str:
+    """Name the place of an output, as a path below the storage without a suffix.
+
+    ``versioned/<2 characters>/<version>.<output>[.<mapping key>]``, or for an output without a version
+    ``runs/<run>/<step>.<output>[.<mapping key>]``.
+
+    Raises:
+        InvocationError: There is neither a version nor a run.
+    """
+    if context.version is None:
+        run_id, *rest = map(segment, context.get_run_scoped_output_identifier())
+        return f"runs/{run_id}/{'.'.join(rest)}"
+    version = segment(context.version)
+    found = f"versioned/{version[:2]}/{version}.{segment(context.name)}"
+    return f"{found}.{segment(context.mapping_key)}" if context.mapping_key else found

@@ -1,0 +1,157 @@
+"""How what has no column of its own is kept: msgpack, compressed where that pays.
+
+Recipes are kept as arrays in the order of the fields of `RecipePart`, the rest by name; either way a field
+that is later added with a default leaves what was kept before readable.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, structs
+from msgspec.msgpack import Decoder, Encoder
+
+from memo.contracts.run_store import Recipe, RecipePart
+from memo.events import ErrorInfo
+from memo.hashing import Hasher
+
+_PLAIN, _COMPRESSED = b"m", b"z"
+_WORTH_COMPRESSING = 1024
+"""Bytes. Below, the 10 microseconds that compressing takes are worth more than the bytes."""
+_SCALARS: Any = (bool, int, float, str, bytes)
+_DEEPEST = 50
+"""Levels of nesting beyond which a value is kept as its repr."""
+
+
+class _KeptPart(RecipePart, frozen=True, array_like=True):
+    """A part as it is kept: by position."""
+
+
+def _stand_in(value: Any) -> Any:
+    """Give msgpack something to keep in place of a value that it does not know."""
+    for kind in _SCALARS:
+        if isinstance(value, kind):
+            return kind(value)
+    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
+        return value.item()
+    return _shown(value)
+
+
+def _shown(value: object) -> str:
+    try:
+        return storable(repr(value))
+    except Exception:  # noqa: BLE001 - a user's __repr__ may raise anything: a run is not lost to it
+        return f"<{type(value).__qualname__} without a repr>"
+
+
+_encoder = Encoder(enc_hook=_stand_in)
+_any = Decoder()
+_error = Decoder(ErrorInfo)
+_recipe = Decoder(tuple[str, tuple[_KeptPart, ...]])
+_steps = Decoder(dict[str, tuple[str, str, str]])
+
+
+def storable(text: str) -> str:
+    r"""Write out as ``\udc80`` what is no character: the undecodable bytes in the name of a file."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _made_fit(value: Any, depth: int = 0) -> Any:
+    """Rebuild a value from what msgpack can hold; whatever else there is becomes its repr."""
+    if isinstance(value, Struct):
+        value = structs.asdict(value)
+    fit: Any
+    if depth > _DEEPEST:
+        fit = _shown(value)
+    elif isinstance(value, dict):
+        fit = {storable(str(key)): _made_fit(item, depth + 1) for key, item in value.items()}
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        fit = [_made_fit(item, depth + 1) for item in value]
+    else:
+        fit = _fit_scalar(value)
+    return fit
+
+
+def _fit_scalar(value: Any) -> Any:
+    fit = value if value is None else _stand_in(value)
+    if isinstance(fit, str):
+        return storable(fit)
+    if isinstance(fit, int) and not -(1 << 63) <= fit < 1 << 64:
+        return str(fit)
+    return fit
+
+
+def _encoded(value: Any) -> bytes:
+    try:
+        return _encoder.encode(value)
+    except (OverflowError, RecursionError, TypeError, UnicodeEncodeError):
+        return _encoder.encode(_made_fit(value))
+
+
+def _closed(encoded: bytes) -> bytes:
+    if len(encoded) < _WORTH_COMPRESSING:
+        return _PLAIN + encoded
+    from zlib import compress
+
+    return _COMPRESSED + compress(encoded, 1)
+
+
+def pack(value: Any) -> bytes:
+    """Turn a value into bytes. What msgpack has no form for is kept as its repr: it is there to be shown."""
+    return _closed(_encoded(value))
+
+
+def pack_some(value: Any) -> bytes | None:
+    """Turn a value into bytes, and nothing (None, or an empty dict) into none."""
+    return None if value is None or value == {} else pack(value)
+
+
+def _opened(packed: bytes) -> bytes:
+    if packed[:1] == _COMPRESSED:
+        from zlib import decompress
+
+        return decompress(packed[1:])
+    return packed[1:]
+
+
+def unpack(packed: bytes | None) -> Any:
+    """Read what `pack` made; None where there was nothing."""
+    return None if packed is None else _any.decode(_opened(packed))
+
+
+def unpack_error(packed: bytes | None) -> ErrorInfo | None:
+    """Read an error that `pack` made."""
+    return None if packed is None else _error.decode(_opened(packed))
+
+
+def unpack_steps(packed: bytes | None) -> dict[str, tuple[str, str, str]]:
+    """Read the steps of a run that `pack` made."""
+    return {} if packed is None else _steps.decode(_opened(packed))
+
+
+def pack_recipe(recipe: Recipe) -> tuple[str, bytes]:
+    """Turn a recipe into bytes, with their digest: the same for the same recipe."""
+    packed = _encoded((recipe.version, [structs.astuple(part) for part in recipe.parts]))
+    hasher = Hasher()
+    hasher.write(packed)
+    return hasher.hexdigest(), _closed(packed)
+
+
+def unpack_recipe(packed: bytes) -> Recipe:
+    """Read what `pack_recipe` made."""
+    version, parts = _recipe.decode(_opened(packed))
+    return Recipe(version, tuple([RecipePart(*structs.astuple(part)) for part in parts]))
+
+
+def pack_text(text: str) -> bytes:
+    """Compress a source text."""
+    from zlib import compress
+
+    return compress(text.encode("utf-8", "surrogatepass"))
+
+
+def unpack_text(packed: bytes) -> str:
+    """Read what `pack_text` made."""
+    from zlib import decompress
+
+    return decompress(packed).decode("utf-8", "surrogatepass")

@@ -1,0 +1,165 @@
+"""What is read back of the runs in the catalog."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import convert
+
+from memo.catalog.packing import unpack, unpack_error, unpack_recipe, unpack_steps, unpack_text
+from memo.contracts.run_store import Materialization, OutputRecord, RunRecord
+from memo.errors import RunNotFoundError
+from memo.events import Event, EventType, RunStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from sqlite3 import Connection
+
+_SHOWN_CANDIDATES = 5
+
+_AFTER_EVERY_CHARACTER = "\U0010ffff"
+
+_RUN_IDS = "SELECT run_id FROM runs WHERE run_id >= ? AND run_id < ? ORDER BY run_id LIMIT ?"
+
+_GET_RUN = """
+SELECT
+    run_id, job_name, status, started_at, ended_at, target, parent_run_id, root_run_id, seconds_saved, pid,
+    tags, counts, run_config, steps
+FROM runs WHERE run_id = ?
+"""
+
+_LIST_RUNS = """
+SELECT
+    run_id, job_name, status, started_at, ended_at, target, parent_run_id, root_run_id, seconds_saved, pid,
+    tags, counts, run_config
+FROM runs
+"""
+
+_LATEST = "ORDER BY started_at DESC, id DESC LIMIT ?"
+
+_EVENTS = "SELECT run_id, step_key, kind, at, attempt, message, data, error FROM events WHERE run_id = ?"
+
+_MATERIALIZATIONS = """
+SELECT
+    id, job_name, step_key, attempt, version, local_key, content_key, recipes.recipe, seconds, started_at
+FROM materializations LEFT JOIN recipes ON recipes.digest = materializations.recipe
+WHERE run_id = ?
+ORDER BY id
+"""
+
+_OUTPUTS = """
+SELECT materialization, name, kind, version, content_digest, size, digest, place, io_manager_key
+FROM outputs
+WHERE materialization IN (SELECT id FROM materializations WHERE run_id = ?)
+ORDER BY materialization, position
+"""
+
+_SOURCE = "SELECT text FROM sources WHERE digest = ?"
+
+
+def get_run(connection: Connection, run_id: str) -> RunRecord | None:
+    """Answer `RunStore.get_run`."""
+    limit = _SHOWN_CANDIDATES + 1
+    found = [
+        found
+        for (found,) in connection.execute(
+            _RUN_IDS, (run_id, run_id + _AFTER_EVERY_CHARACTER, limit)
+        ).fetchall()
+    ]
+    if not found:
+        return None
+    # An id sorts before all that begin with it.
+    if len(found) > 1 and found[0] != run_id:
+        shown = ", ".join(found[:_SHOWN_CANDIDATES]) + (", …" if len(found) == limit else "")
+        raise RunNotFoundError(f"more than one run begins with {run_id!r}: {shown}; give more of the id")
+    (row,) = connection.execute(_GET_RUN, (found[0],)).fetchall()
+    return _run(row, unpack_steps(row[-1]))
+
+
+def list_runs(connection: Connection, job_name: str | None, limit: int) -> list[RunRecord]:
+    """Answer `RunStore.list_runs`, without the steps of each."""
+    if job_name is None:
+        rows = connection.execute(f"{_LIST_RUNS} {_LATEST}", (limit,)).fetchall()
+    else:
+        rows = connection.execute(f"{_LIST_RUNS} WHERE job_name = ? {_LATEST}", (job_name, limit)).fetchall()
+    return [_run(row, {}) for row in rows]
+
+
+def _run(row: Sequence[Any], steps: dict[str, tuple[str, str, str]]) -> RunRecord:
+    return RunRecord(
+        run_id=row[0],
+        job_name=row[1],
+        status=convert(row[2], RunStatus),
+        started_at=row[3],
+        ended_at=row[4],
+        target=row[5],
+        parent_run_id=row[6],
+        root_run_id=row[7],
+        seconds_saved=row[8],
+        pid=row[9],
+        tags=unpack(row[10]) or {},
+        counts=unpack(row[11]) or {},
+        run_config=unpack(row[12]),
+        steps=steps,
+    )
+
+
+def events(connection: Connection, run_id: str, step_key: str | None) -> list[Event]:
+    """Answer `RunStore.events`."""
+    if step_key is None:
+        rows = connection.execute(f"{_EVENTS} ORDER BY id", (run_id,)).fetchall()
+    else:
+        rows = connection.execute(f"{_EVENTS} AND step_key = ? ORDER BY id", (run_id, step_key)).fetchall()
+    return [
+        Event(
+            kind=convert(kind, EventType),
+            run_id=run_id,
+            at=at,
+            step_key=step_key,
+            attempt=attempt,
+            message=message,
+            data=unpack(data) or {},
+            error=unpack_error(error),
+        )
+        for run_id, step_key, kind, at, attempt, message, data, error in rows
+    ]
+
+
+def materializations(connection: Connection, run_id: str) -> list[Materialization]:
+    """Answer `RunStore.materializations`."""
+    outputs: dict[int, list[OutputRecord]] = {}
+    for owner, *fields in connection.execute(_OUTPUTS, (run_id,)).fetchall():
+        outputs.setdefault(owner, []).append(OutputRecord(*fields))
+    return [
+        Materialization(
+            run_id=run_id,
+            job_name=job_name,
+            step_key=step_key,
+            outputs=tuple(outputs.get(number, ())),
+            version=version,
+            local_key=local_key,
+            content_key=content_key,
+            recipe=None if recipe is None else unpack_recipe(recipe),
+            seconds=seconds,
+            started_at=started_at,
+            attempt=attempt,
+        )
+        for (
+            number,
+            job_name,
+            step_key,
+            attempt,
+            version,
+            local_key,
+            content_key,
+            recipe,
+            seconds,
+            started_at,
+        ) in connection.execute(_MATERIALIZATIONS, (run_id,)).fetchall()
+    ]
+
+
+def source(connection: Connection, digest: str) -> str | None:
+    """Answer `RunStore.source`."""
+    row = connection.execute(_SOURCE, (digest,)).fetchone()
+    return None if row is None else unpack_text(row[0])

@@ -1,0 +1,226 @@
+"""What a run writes into the catalog, as rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from memo.catalog.history import as_array
+from memo.catalog.packing import pack, pack_recipe, pack_some, pack_text, storable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from sqlite3 import Connection
+
+    from memo.contracts.run_store import Materialization, Recipe, RunRecord
+    from memo.events import Event
+
+    Row = tuple[Any, ...]
+
+_ADD_RUN = """
+INSERT INTO runs (
+    run_id, job_name, status, started_at, ended_at, target, parent_run_id, root_run_id, seconds_saved, pid,
+    tags, counts, run_config, steps
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run_id) DO UPDATE SET
+    job_name = excluded.job_name,
+    status = excluded.status,
+    started_at = excluded.started_at,
+    ended_at = excluded.ended_at,
+    target = excluded.target,
+    parent_run_id = excluded.parent_run_id,
+    root_run_id = excluded.root_run_id,
+    seconds_saved = excluded.seconds_saved,
+    pid = excluded.pid,
+    tags = excluded.tags,
+    counts = excluded.counts,
+    run_config = excluded.run_config,
+    steps = excluded.steps
+"""
+
+_NAME_JOB_OF_ALIASES = "UPDATE aliases SET job_name = ?1 WHERE run_id = ?2 AND job_name IS NULL"
+
+_ADD_EVENT = """
+INSERT INTO events (run_id, step_key, kind, at, attempt, message, data, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+_LATEST_ID = """
+SELECT max(
+    coalesce((SELECT max(id) FROM materializations), 0),
+    coalesce((SELECT max(id) FROM aliases), 0)
+)
+"""
+
+_LOCAL_KEY = 5
+"""Where the local key stands in the row of a materialization less its id."""
+
+_DROP_MATERIALIZATION = "DELETE FROM materializations WHERE run_id = ? AND step_key = ?"
+
+_ADD_MATERIALIZATION = """
+INSERT INTO materializations (
+    id, run_id, step_key, job_name, attempt, version, local_key, content_key, recipe, seconds, started_at
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+_ADD_OUTPUT = """
+INSERT INTO outputs (
+    materialization, position, name, kind, version, content_digest, size, digest, place, io_manager_key
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+_ADD_LOCAL_KEY = "INSERT OR IGNORE INTO local_keys (local_key) VALUES (?)"
+
+_ADD_RECIPE = "INSERT OR IGNORE INTO recipes (digest, recipe) VALUES (?, ?)"
+
+_KNOWN_SOURCES = "SELECT value FROM json_each(?) WHERE value IN (SELECT digest FROM sources)"
+
+_ADD_SOURCE = "INSERT INTO sources (digest, text) VALUES (?, ?)"
+
+_ADD_ALIAS = """
+INSERT OR REPLACE INTO aliases (id, run_id, step_key, job_name, version, stored_version, recipe)
+VALUES (?1, ?2, ?3, (SELECT job_name FROM runs WHERE run_id = ?2), ?4, ?5, ?6)
+"""
+
+
+def run_row(run: RunRecord) -> Row:
+    """Lay a run out as `_ADD_RUN` takes it."""
+    return (
+        run.run_id,
+        run.job_name,
+        run.status.value,
+        run.started_at,
+        run.ended_at,
+        None if run.target is None else storable(run.target),
+        run.parent_run_id,
+        run.root_run_id,
+        run.seconds_saved,
+        run.pid,
+        pack_some(run.tags),
+        pack_some(run.counts),
+        None if run.run_config is None else pack(run.run_config),
+        pack_some(run.steps),
+    )
+
+
+def add_run(connection: Connection, run: RunRecord, row: Row) -> None:
+    """Add a run, or replace it, and tell the aliases recorded before it whose job they are."""
+    connection.execute(_ADD_RUN, row)
+    connection.execute(_NAME_JOB_OF_ALIASES, (run.job_name, run.run_id))
+
+
+def event_rows(events: Iterable[Event]) -> list[Row]:
+    """Lay events out as `add_events` takes them."""
+    return [
+        (
+            event.run_id,
+            event.step_key,
+            event.kind.value,
+            event.at,
+            event.attempt,
+            storable(event.message),
+            pack_some(event.data),
+            pack_some(event.error),
+        )
+        for event in events
+    ]
+
+
+def add_events(connection: Connection, rows: list[Row]) -> None:
+    """Append events."""
+    connection.executemany(_ADD_EVENT, rows)
+
+
+class StepRows:
+    """The materializations or aliases of one call, laid out before the catalog is locked.
+
+    Attributes:
+        recipes: By digest, each once however many steps refer to it.
+        by_step: (run id, step key) -> the row less its id, and the rows of its outputs: one per step of a
+            run, the last one given.
+    """
+
+    def __init__(self) -> None:
+        self.recipes: dict[str, bytes] = {}
+        self.by_step: dict[tuple[str, str], tuple[Row, list[Row]]] = {}
+
+    def add_materialization(self, done: Materialization) -> None:
+        """Take a materialization."""
+        row = (
+            done.run_id,
+            done.step_key,
+            done.job_name,
+            done.attempt,
+            done.version,
+            done.local_key,
+            done.content_key,
+            self._recipe(done.recipe),
+            done.seconds,
+            done.started_at,
+        )
+        outputs = [
+            (
+                position,
+                output.name,
+                output.kind,
+                output.version,
+                output.content_digest,
+                output.size,
+                output.digest,
+                None if output.place is None else storable(output.place),
+                output.io_manager_key,
+            )
+            for position, output in enumerate(done.outputs)
+        ]
+        self._put(done.run_id, done.step_key, row, outputs)
+
+    def add_alias(
+        self, run_id: str, step_key: str, version: str, stored_version: str, recipe: Recipe | None
+    ) -> None:
+        """Take an alias."""
+        self._put(run_id, step_key, (run_id, step_key, version, stored_version, self._recipe(recipe)), [])
+
+    def _put(self, run_id: str, step_key: str, row: Row, outputs: list[Row]) -> None:
+        # Taken out first, so that the order is that of the rows that stay.
+        self.by_step.pop((run_id, step_key), None)
+        self.by_step[run_id, step_key] = (row, outputs)
+
+    def _recipe(self, recipe: Recipe | None) -> str | None:
+        if recipe is None:
+            return None
+        digest, packed = pack_recipe(recipe)
+        self.recipes[digest] = packed
+        return digest
+
+
+def add_materializations(connection: Connection, rows: StepRows, sources: Mapping[str, str]) -> None:
+    """Add materializations in the place of earlier ones of the same step in the same run."""
+    numbered = list(enumerate(rows.by_step.values(), start=_next_id(connection)))
+    connection.executemany(_DROP_MATERIALIZATION, rows.by_step)
+    connection.executemany(_ADD_MATERIALIZATION, [(number, *row) for number, (row, _) in numbered])
+    connection.executemany(
+        _ADD_OUTPUT,
+        [(number, *output) for number, (_, outputs) in numbered for output in outputs],
+    )
+    local_keys = {row[_LOCAL_KEY] for row, _ in rows.by_step.values()} - {None}
+    connection.executemany(_ADD_LOCAL_KEY, [(key,) for key in local_keys])
+    connection.executemany(_ADD_RECIPE, rows.recipes.items())
+    if sources:
+        known = {digest for (digest,) in connection.execute(_KNOWN_SOURCES, (as_array(sources),))}
+        connection.executemany(
+            _ADD_SOURCE,
+            [(digest, pack_text(text)) for digest, text in sources.items() if digest not in known],
+        )
+
+
+def add_aliases(connection: Connection, rows: StepRows) -> None:
+    """Add aliases in the place of earlier ones of the same step in the same run."""
+    numbered = enumerate(rows.by_step.values(), start=_next_id(connection))
+    connection.executemany(_ADD_ALIAS, [(number, *row) for number, (row, _) in numbered])
+    connection.executemany(_ADD_RECIPE, rows.recipes.items())
+
+
+def _next_id(connection: Connection) -> int:
+    (latest,) = connection.execute(_LATEST_ID).fetchone()
+    return int(latest) + 1

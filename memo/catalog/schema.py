@@ -1,0 +1,131 @@
+"""The catalog's tables, as numbered migrations.
+
+A migration that has been released is never edited: a change is a new one, appended with the next number.
+The number stands in the file (`PRAGMA user_version`), and a memo refuses a file with a higher number than it
+knows. So whatever an older memo could not read, a new kind of event included, needs a new number.
+"""
+
+from __future__ import annotations
+
+APPLICATION_ID = 0x6D656D6F
+"""Written into every catalog ("memo" in ASCII), so that no other database is ever taken for one."""
+
+MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
+    (
+        1,
+        (
+            f"PRAGMA application_id = {APPLICATION_ID}",
+            # `steps` stands last: it can be megabytes, and listing runs must not read past it.
+            """
+            CREATE TABLE runs (
+                id INTEGER PRIMARY KEY,
+                run_id TEXT NOT NULL UNIQUE,
+                job_name TEXT NOT NULL,
+                status TEXT NOT NULL,
+                started_at REAL NOT NULL,
+                ended_at REAL,
+                target TEXT,
+                parent_run_id TEXT,
+                root_run_id TEXT,
+                seconds_saved REAL NOT NULL,
+                pid INTEGER,
+                tags BLOB,
+                counts BLOB,
+                run_config BLOB,
+                steps BLOB
+            )
+            """,
+            "CREATE INDEX runs_by_time ON runs (started_at)",
+            "CREATE INDEX runs_by_job ON runs (job_name, started_at)",
+            """
+            CREATE TABLE events (
+                id INTEGER PRIMARY KEY,
+                run_id TEXT NOT NULL,
+                step_key TEXT,
+                kind TEXT NOT NULL,
+                at REAL NOT NULL,
+                attempt INTEGER NOT NULL,
+                message TEXT NOT NULL,
+                data BLOB,
+                error BLOB
+            )
+            """,
+            "CREATE INDEX events_by_run ON events (run_id, step_key)",
+            # The ids of materializations and aliases are drawn from one sequence: of two rows, whichever
+            # table they are in, the one with the higher id is the later.
+            """
+            CREATE TABLE materializations (
+                id INTEGER PRIMARY KEY,
+                run_id TEXT NOT NULL,
+                step_key TEXT NOT NULL,
+                job_name TEXT NOT NULL,
+                attempt INTEGER NOT NULL,
+                version TEXT,
+                local_key TEXT,
+                content_key TEXT,
+                recipe TEXT,
+                seconds REAL NOT NULL,
+                started_at REAL NOT NULL,
+                UNIQUE (run_id, step_key)
+            )
+            """,
+            """
+            CREATE INDEX materializations_by_version ON materializations (version)
+            WHERE version IS NOT NULL
+            """,
+            """
+            CREATE INDEX materializations_by_content ON materializations (content_key)
+            WHERE content_key IS NOT NULL
+            """,
+            "CREATE INDEX materializations_by_step ON materializations (job_name, step_key)",
+            """
+            CREATE INDEX materializations_with_recipe ON materializations (job_name, step_key)
+            WHERE recipe IS NOT NULL
+            """,
+            """
+            CREATE TABLE outputs (
+                materialization INTEGER NOT NULL,
+                position INTEGER NOT NULL,
+                name TEXT NOT NULL,
+                kind TEXT NOT NULL,
+                version TEXT,
+                content_digest TEXT,
+                size INTEGER,
+                digest TEXT,
+                place TEXT,
+                io_manager_key TEXT NOT NULL,
+                PRIMARY KEY (materialization, position)
+            ) WITHOUT ROWID
+            """,
+            """
+            CREATE TRIGGER outputs_go_with_their_materialization AFTER DELETE ON materializations
+            BEGIN
+                DELETE FROM outputs WHERE materialization = old.id;
+            END
+            """,
+            # A table of its own, so that "has this code ever run" outlives the rows it was learnt from.
+            "CREATE TABLE local_keys (local_key TEXT PRIMARY KEY) WITHOUT ROWID",
+            # `job_name` is empty while the run itself is not in the catalog yet.
+            """
+            CREATE TABLE aliases (
+                id INTEGER PRIMARY KEY,
+                run_id TEXT NOT NULL,
+                step_key TEXT NOT NULL,
+                job_name TEXT,
+                version TEXT NOT NULL,
+                stored_version TEXT NOT NULL,
+                recipe TEXT,
+                UNIQUE (run_id, step_key)
+            )
+            """,
+            "CREATE INDEX aliases_by_version ON aliases (version)",
+            "CREATE INDEX aliases_with_recipe ON aliases (job_name, step_key) WHERE recipe IS NOT NULL",
+            "CREATE INDEX aliases_without_job ON aliases (run_id) WHERE job_name IS NULL",
+            "CREATE TABLE recipes (digest TEXT PRIMARY KEY, recipe BLOB NOT NULL)",
+            "CREATE TABLE sources (digest TEXT PRIMARY KEY, text BLOB NOT NULL)",
+        ),
+    ),
+)
+
+CURRENT = MIGRATIONS[-1][0]
+"""The number of the schema that this memo reads and writes."""

@@ -1,0 +1,167 @@
+"""The catalog as the engine sees it: the contract `RunStore` over one SQLite file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memo.catalog import history, reading, recording
+from memo.catalog.connection import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from memo.contracts.run_store import Materialization, Recipe, RunRecord
+    from memo.events import Event
+
+
+class Catalog:
+    """Runs, events, materializations and recipes in one SQLite file.
+
+    The file is opened when something is first asked or written, and created when something is first written.
+    Several processes may use it at once, and several threads one catalog. Deleting the file loses the history
+    of runs and nothing else.
+
+    Every method raises:
+        HomeError: The file cannot be used; says why and what to do.
+        NewerHomeError: The file was written by a newer memo.
+
+    >>> with Catalog.open(Path(".memo/catalog.db")) as catalog:
+    ...     for run in catalog.list_runs(limit=3):
+    ...         print(run.run_id, run.status)
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    def open(cls, path: Path, *, read_only: bool = False) -> Self:
+        """Name the file to work with. Nothing is opened or created yet.
+
+        Args:
+            path: Of the file. One that does not exist answers every question with nothing.
+            read_only: Refuse writes, leave the file as it is, and read it even in a folder that may not be
+                written.
+        """
+        return cls(Database(path, read_only=read_only))
+
+    def close(self) -> None:
+        """Leave the file."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def aliases(self, versions: Sequence[str]) -> Mapping[str, str]:
+        """Step versions known to equal another by content: version -> the version it is stored under.
+
+        A version materialized after it was found to equal another is stored under itself again: no alias.
+        """
+        return (
+            self._database.ask(lambda connection: history.aliases(connection, versions), {})
+            if versions
+            else {}
+        )
+
+    def content_digests(self, versions: Sequence[str]) -> Mapping[str, Mapping[str, str | None]]:
+        """For step versions that were materialized: version -> {output name: content digest}."""
+        if not versions:
+            return {}
+        return self._database.ask(lambda connection: history.content_digests(connection, versions), {})
+
+    def find_contents(self, content_keys: Sequence[str]) -> Mapping[str, str]:
+        """Content key -> the step version it is stored under (the latest)."""
+        if not content_keys:
+            return {}
+        return self._database.ask(lambda connection: history.find_contents(connection, content_keys), {})
+
+    def known_local_keys(self, local_keys: Sequence[str]) -> set[str]:
+        """Which of these have ever been materialized."""
+        if not local_keys:
+            return set()
+        return self._database.ask(lambda connection: history.known_local_keys(connection, local_keys), set())
+
+    def last_recipes(self, job_name: str, step_keys: Sequence[str]) -> Mapping[str, Recipe]:
+        """The recipe with which each step was last materialized or reused-by-content in this job."""
+        if not step_keys:
+            return {}
+        return self._database.ask(
+            lambda connection: history.last_recipes(connection, job_name, step_keys), {}
+        )
+
+    def seconds(self, job_name: str, step_keys: Sequence[str]) -> Mapping[str, float]:
+        """How long each step's body took, the median of its latest five runs."""
+        if not step_keys:
+            return {}
+        return self._database.ask(lambda connection: history.seconds(connection, job_name, step_keys), {})
+
+    def add_run(self, run: RunRecord) -> None:
+        """Add a run, or replace what is kept of it."""
+        row = recording.run_row(run)
+        self._database.write(lambda connection: recording.add_run(connection, run, row))
+
+    def add_events(self, events: Iterable[Event]) -> None:
+        """Append events, in one transaction."""
+        rows = recording.event_rows(events)
+        if rows:
+            self._database.write(lambda connection: recording.add_events(connection, rows))
+
+    def add_materializations(
+        self,
+        materializations: Iterable[Materialization],
+        sources: Mapping[str, str],
+    ) -> None:
+        """Add materializations with their recipes, and source texts by digest, in one transaction.
+
+        A run keeps one materialization a step, the latest.
+        """
+        rows = recording.StepRows()
+        for materialization in materializations:
+            rows.add_materialization(materialization)
+        if rows.by_step or sources:
+            self._database.write(lambda connection: recording.add_materializations(connection, rows, sources))
+
+    def add_aliases(self, aliases: Iterable[tuple[str, str, str, str, Recipe | None]]) -> None:
+        """Record (run id, step key, version, stored version, recipe): equal by content, in one transaction.
+
+        A run keeps one alias a step, the latest.
+        """
+        rows = recording.StepRows()
+        for alias in aliases:
+            rows.add_alias(*alias)
+        if rows.by_step:
+            self._database.write(lambda connection: recording.add_aliases(connection, rows))
+
+    def get_run(self, run_id: str) -> RunRecord | None:
+        """The run of this id, or of the only id that begins so.
+
+        Raises:
+            RunNotFoundError: Several ids begin so, and none is this.
+        """
+        return self._database.ask(lambda connection: reading.get_run(connection, run_id), None)
+
+    def list_runs(self, *, job_name: str | None = None, limit: int = 50) -> Sequence[RunRecord]:
+        """The latest runs first, each without its steps: `get_run` reads those."""
+        return self._database.ask(lambda connection: reading.list_runs(connection, job_name, limit), [])
+
+    def events(self, run_id: str, *, step_key: str | None = None) -> Sequence[Event]:
+        """The events of a run in the order they were recorded."""
+        return self._database.ask(lambda connection: reading.events(connection, run_id, step_key), [])
+
+    def materializations(self, run_id: str) -> Sequence[Materialization]:
+        """What a run stored, in order."""
+        return self._database.ask(lambda connection: reading.materializations(connection, run_id), [])
+
+    def source(self, digest: str) -> str | None:
+        """A source text by its digest."""
+        return self._database.ask(lambda connection: reading.source(connection, digest), None)

@@ -1,0 +1,146 @@
+"""The digest of any value's content, taken over a pickle stream made for hashing alone.
+
+Equal digests mean equal values; the other way round holds for plain data, arrays and tables. Objects are
+written out wherever they occur, so that sharing and interning do not show; sets, arrays, frames and tables
+are stood in for by digests of their own (`memo.content.arrays`, `frames`, `tables`), so that neither the order
+of a set nor the layout of a table shows, and large buffers are hashed in place, never copied.
+
+A value has no digest where equal bytes would not mean an equal effect on what reads it: instances of the
+user's own classes (their methods may change while their state does not), the user's functions, and whatever
+cannot be pickled. Such an output counts by its version: no cutoff, never a guess.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import pickle
+import sys
+from importlib import import_module
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+from memo.hashing import Hasher
+from memo.ownership import owner_of_module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["NoDigestError", "content_digest", "refuse_users"]
+
+_LIMIT = 256 * 1024 * 1024
+"""Bytes of stream before giving up: shared parts are written out at every place they occur, which can grow
+without bound. A payload that is hashed at the speed of memory costs a 64th of its size."""
+
+_ROOMS = {
+    "numpy": "memo.content.arrays",
+    "pandas": "memo.content.frames",
+    "pyarrow": "memo.content.tables",
+    "polars": "memo.content.polars_frames",
+}
+_stand_ins: dict[type, Callable[[Any], object]] = {}
+"""For a class: what gives, for an instance, the parts whose digest stands for it in the stream."""
+
+
+class NoDigestError(Exception):
+    """This value's content cannot stand for it."""
+
+
+def content_digest(value: object) -> str | None:
+    """Take the digest of a value's content.
+
+    Returns:
+        32 hexadecimal digits, or None where the value has no digest (see the module's text).
+
+    >>> content_digest([1, "a"]) == content_digest([1, "".join(["a"])])
+    True
+    """
+    for package, room in _ROOMS.items():
+        if package in sys.modules and room not in sys.modules:
+            _stand_ins.update(import_module(room).STAND_INS)
+    try:
+        return _digest(value, {})
+    except Exception:  # noqa: BLE001 - a strange object may raise anything when pickled: it has no digest then
+        return None
+
+
+def refuse_users(module: str | None) -> None:
+    """Refuse what is defined in a module of the user's.
+
+    Raises:
+        NoDigestError: It is.
+    """
+    if owner_of_module(module) == "user":
+        raise NoDigestError
+
+
+def _digest(value: object, seen: dict[int, tuple[object, object]]) -> str:
+    sink = _Sink()
+    buffers: list[pickle.PickleBuffer] = []
+    _ContentPickler(sink, buffers, seen).dump(value)
+    for buffer in buffers:
+        raw = buffer.raw()
+        sink.hasher.write(b"%d:" % raw.nbytes)
+        sink.hasher.write(raw)
+    return sink.hasher.hexdigest()
+
+
+class _Sink:
+    """Where the pickler writes: a hasher that gives up past the limit."""
+
+    def __init__(self) -> None:
+        self.hasher = Hasher()
+        self._spent = 0
+
+    def write(self, data: bytes | memoryview, /) -> int:
+        size = len(data)
+        self._spent += min(size, 65_536 + size // 64)
+        if self._spent > _LIMIT:
+            raise NoDigestError
+        return self.hasher.write(data)
+
+
+class _ContentPickler(pickle.Pickler):
+    def __init__(
+        self, sink: _Sink, buffers: list[pickle.PickleBuffer], seen: dict[int, tuple[object, object]],
+    ) -> None:
+        super().__init__(sink, protocol=5, buffer_callback=buffers.append)
+        self.fast = True  # without a memo: every object is written out wherever it occurs
+        self._seen = seen
+        self._allowed: set[object] = set()
+
+    def persistent_id(self, obj: Any) -> Any:
+        kind = type(obj)
+        if kind is set or kind is frozenset:
+            return (kind.__name__, *self._members(obj))
+        parts_of = _stand_ins.get(kind)
+        if parts_of is None:
+            return None
+        known = self._seen.get(id(obj))
+        if known is None:
+            name = f"{kind.__module__}.{kind.__qualname__}"
+            # The object is kept beside its digest: while it lives, no other has its id.
+            known = self._seen[id(obj)] = (obj, (name, _digest(parts_of(obj), self._seen)))
+        return known[1]
+
+    def reducer_override(self, obj: Any) -> Any:
+        kind = type(obj)
+        if kind is FunctionType or issubclass(kind, type):
+            if obj not in self._allowed:
+                refuse_users(obj.__module__)
+                self._allowed.add(obj)
+            return NotImplemented
+        if kind not in self._allowed:
+            if not kind.__module__.startswith("_cython_"):  # the class of functions that Cython compiled
+                refuse_users(kind.__module__)
+            self._allowed.add(kind)
+        reducer = copyreg.dispatch_table.get(kind)
+        reduced: Any = reducer(obj) if reducer is not None else obj.__reduce_ex__(5)
+        if isinstance(reduced, str):  # pickled by name: a function that something wraps, or a constant
+            refuse_users(getattr(obj, "__module__", kind.__module__))
+        return reduced
+
+    def _members(self, members: set[Any] | frozenset[Any]) -> tuple[str, list[Any]]:
+        kinds = {type(member) for member in members}
+        if len(kinds) == 1 and kinds <= {str, int, bytes}:
+            return "members", sorted(members)
+        return "digests", sorted(_digest(member, self._seen) for member in members)

@@ -1,0 +1,1 @@
+"""Define: ops, graphs, jobs, resources, config, as checked and frozen values."""

@@ -1,0 +1,165 @@
+"""What goes into an op or graph and what comes out: In, Out, Output, Nothing, GraphIn, GraphOut."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from memo.definition.names import check_name
+from memo.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = TypeVar("T")
+
+DEFAULT_OUTPUT = "result"
+DEFAULT_IO_MANAGER_KEY = "io_manager"
+
+
+class _NoValue:
+    """The absence of a default, where None may be one."""
+
+    def __repr__(self) -> str:
+        return "NO_VALUE"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+NO_VALUE: Any = _NoValue()
+
+
+class Nothing:
+    """The type of an input or output that orders two steps and carries no value.
+
+    >>> In(Nothing).is_nothing
+    True
+    """
+
+
+class In:
+    """One input of an op.
+
+    Args:
+        dagster_type: The type that values must have: a class, a `typing` form, or `Nothing`. Taken from the
+            function's annotation where left out.
+        description: For people.
+        default_value: Used where nothing is connected.
+        metadata: Handed to the IO manager that loads the input.
+        input_manager_key: The resource that loads this input in place of the upstream output's IO manager, or
+            from elsewhere where nothing is connected.
+    """
+
+    __slots__ = ("dagster_type", "default_value", "description", "input_manager_key", "metadata")
+
+    def __init__(
+        self,
+        dagster_type: Any = None,
+        description: str | None = None,
+        default_value: Any = NO_VALUE,
+        metadata: Mapping[str, Any] | None = None,
+        input_manager_key: str | None = None,
+    ) -> None:
+        self.dagster_type = dagster_type
+        self.description = description
+        self.default_value = default_value
+        self.metadata = dict(metadata or {})
+        self.input_manager_key = input_manager_key
+        if dagster_type is Nothing and default_value is not NO_VALUE:
+            raise DefinitionError("an input of type Nothing carries no value, so it can have no default_value")
+
+    @property
+    def has_default_value(self) -> bool:
+        """Whether the input may stay unconnected."""
+        return self.default_value is not NO_VALUE
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the input only orders its step behind another."""
+        return self.dagster_type is Nothing
+
+
+class Out:
+    """One output of an op.
+
+    Args:
+        dagster_type: The type that the value must have; `Nothing` for an output that only orders.
+        description: For people.
+        is_required: False for an output that the op may leave unyielded: steps that need it are then skipped.
+        io_manager_key: The resource that stores it.
+        metadata: Handed to the IO manager.
+    """
+
+    __slots__ = ("dagster_type", "description", "io_manager_key", "is_required", "metadata")
+
+    def __init__(
+        self,
+        dagster_type: Any = None,
+        description: str | None = None,
+        is_required: bool = True,
+        io_manager_key: str = DEFAULT_IO_MANAGER_KEY,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.dagster_type = dagster_type
+        self.description = description
+        self.is_required = is_required
+        self.io_manager_key = check_name(io_manager_key, "a resource (io_manager_key)")
+        self.metadata = dict(metadata or {})
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the output carries no value."""
+        return self.dagster_type is Nothing
+
+
+class Output(Generic[T]):
+    """A value for one output, yielded or returned by an op.
+
+    Args:
+        value: The value.
+        output_name: Which output it is for.
+        metadata: Facts about this value, kept with the run.
+    """
+
+    __slots__ = ("metadata", "output_name", "value")
+
+    def __init__(
+        self,
+        value: T,
+        output_name: str = DEFAULT_OUTPUT,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.value = value
+        self.output_name = output_name
+        self.metadata = dict(metadata or {})
+
+    def __repr__(self) -> str:
+        return f"Output({self.value!r}, output_name={self.output_name!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Output)
+            and self.output_name == other.output_name
+            and bool(self.value == other.value)
+            and self.metadata == other.metadata
+        )
+
+    __hash__ = None  # type: ignore[assignment] # its value may not be hashable
+
+
+class GraphIn:
+    """One input of a graph, for its description; its type is that of the inputs it feeds."""
+
+    __slots__ = ("description",)
+
+    def __init__(self, description: str | None = None) -> None:
+        self.description = description
+
+
+class GraphOut:
+    """One output of a graph, for its description; its type is that of the output it stands for."""
+
+    __slots__ = ("description",)
+
+    def __init__(self, description: str | None = None) -> None:
+        self.description = description

@@ -1,0 +1,146 @@
+"""Contexts and resources made by hand, for testing ops, resources and IO managers on their own."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from memo.contracts.io_manager import InputContext, OutputContext
+from memo.definition.config import ABSENT
+from memo.definition.graph import compose
+from memo.definition.job import JobDefinition, resource_order
+from memo.definition.resource import as_resource
+from memo.definition.run_config import RunConfig
+from memo.execution.context import InitResourceContext, OpExecutionContext, Resources
+from memo.execution.environment import RunEnvironment
+from memo.execution.resources import ResourceScope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@contextmanager
+def build_resources(
+    resources: Mapping[str, Any], resource_config: Mapping[str, Any] | None = None,
+) -> Iterator[Resources]:
+    """Make resources, and end them when the block ends.
+
+    Args:
+        resources: Definitions or values, by key.
+        resource_config: ``{key: {"config": …}}``.
+
+    Raises:
+        ConfigError: A config does not fit.
+        DefinitionError: One requires another that is not given.
+
+    >>> with build_resources({"answer": 42}) as made:
+    ...     made.answer
+    42
+    """
+    definitions = {key: as_resource(value, key) for key, value in resources.items()}
+    resource_order(definitions, definitions, "build_resources")
+    configs = {}
+    for key, definition in definitions.items():
+        given = (resource_config or {}).get(key, {}).get("config", ABSENT)
+        config = definition.resolve_config(given, f"resources.{key}.config")
+        if config is not None:
+            configs[key] = config
+    job = JobDefinition(compose(_nothing, name="build_resources"), name="build_resources")
+    with ResourceScope(RunEnvironment(job, definitions, RunConfig(resources=configs), "EPHEMERAL")) as scope:
+        yield scope.namespace(definitions, "build_resources")
+
+
+def _nothing() -> None:
+    """Wire nothing."""
+
+
+def build_op_context(
+    resources: Mapping[str, Any] | None = None,
+    op_config: Any = None,
+    resources_config: Mapping[str, Any] | None = None,
+    *,
+    retry_number: int = 0,
+    tags: Mapping[str, str] | None = None,
+) -> OpExecutionContext:
+    """Make a context to call an op with.
+
+    Args:
+        resources: Values or definitions, by key. Definitions are made at once; for those that need ending use
+            `build_resources`.
+        op_config: The op's config; checked against the op's schema at the call.
+        resources_config: ``{key: {"config": …}}``.
+        retry_number: What ``context.retry_number`` is.
+        tags: What ``context.get_tag`` reads.
+
+    >>> from memo import op
+    >>> @op(config_schema={"n": int})
+    ... def count(context):
+    ...     return context.op_config["n"]
+    >>> count(build_op_context(op_config={"n": 3}))
+    3
+    """
+    with build_resources(resources or {}, resources_config) as made:
+        context = OpExecutionContext(resources=made, op_config=op_config, retry_number=retry_number, tags=tags)
+    return context
+
+
+def build_init_resource_context(
+    config: Any = None, resources: Mapping[str, Any] | None = None,
+) -> InitResourceContext:
+    """Make a context to call a resource's function with."""
+    with build_resources(resources or {}) as made:
+        return InitResourceContext(config, made, run_id="EPHEMERAL")
+
+
+def build_output_context(
+    step_key: str = "step",
+    name: str = "result",
+    metadata: Mapping[str, Any] | None = None,
+    run_id: str | None = "EPHEMERAL",
+    mapping_key: str | None = None,
+    config: Any = None,
+    dagster_type: Any = None,
+    version: str | None = None,
+    resource_config: Any = None,
+    resources: Mapping[str, Any] | None = None,
+    op_def: Any = None,
+) -> OutputContext:
+    """Make a context to call an IO manager's ``handle_output`` and ``has_output`` with."""
+    return OutputContext(
+        step_key,
+        name,
+        version,
+        run_id,
+        mapping_key,
+        config=config,
+        metadata=metadata,
+        dagster_type=dagster_type,
+        op_def=op_def,
+        resources=Resources(resources or {}, "build_output_context"),
+        resource_config=resource_config,
+    )
+
+
+def build_input_context(
+    name: str = "input",
+    config: Any = None,
+    metadata: Mapping[str, Any] | None = None,
+    upstream_output: OutputContext | None = None,
+    dagster_type: Any = None,
+    resource_config: Any = None,
+    resources: Mapping[str, Any] | None = None,
+    op_def: Any = None,
+    step_key: str | None = None,
+) -> InputContext:
+    """Make a context to call an IO manager's ``load_input`` with."""
+    return InputContext(
+        name,
+        upstream_output,
+        step_key=step_key,
+        config=config,
+        metadata=metadata,
+        dagster_type=dagster_type,
+        op_def=op_def,
+        resources=Resources(resources or {}, "build_input_context"),
+        resource_config=resource_config,
+    )

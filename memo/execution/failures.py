@@ -1,0 +1,49 @@
+"""An exception as a run keeps it: in the user's words, with the user's own frames."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from memo.errors import MemoError
+from memo.events import ErrorInfo
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_OUR_FOLDERS = tuple(
+    os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), name) + os.sep  # noqa: PTH118, PTH120, PTH100 - pathlib would be imported for this alone
+    for name in ("memo", "iomanagers", "strategies", "memo_iomanagers", "memo_strategies")
+)
+
+
+def is_our_frame(filename: str) -> bool:
+    """Whether a frame of this file is memo's own."""
+    return filename.startswith(_OUR_FOLDERS)
+
+
+def error_info(error: BaseException) -> ErrorInfo:
+    """Describe an exception: its class, its message, and the frames of the user's code that led to it."""
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return ErrorInfo(
+        _kind(error),
+        str(error) or _kind(error),
+        user_traceback(error.__traceback__),
+        f"{_kind(cause)}: {cause}" if cause is not None else None,
+    )
+
+
+def _kind(error: BaseException) -> str:
+    kind = type(error)
+    if kind.__module__ in {"builtins", "__main__"} or isinstance(error, MemoError):
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def user_traceback(traceback: TracebackType | None) -> str:
+    """Format the frames of a traceback that are not memo's own."""
+    from traceback import StackSummary, walk_tb
+
+    frames = StackSummary.extract(walk_tb(traceback))
+    kept = [frame for frame in frames if not is_our_frame(frame.filename) and not frame.filename.startswith("<frozen")]
+    return "".join(StackSummary.from_list(kept).format())

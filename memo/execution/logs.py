@@ -1,0 +1,120 @@
+"""What steps log and print: shown as it comes, and kept with the run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import IO, TYPE_CHECKING, Any
+
+from memo.events import EventType
+from memo.execution.step import CURRENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class _RunLogHandler(logging.Handler):
+    """Keeps what is logged through ``context.log`` as events of the step that is running."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        attempt = CURRENT.get()
+        if attempt is not None:
+            attempt.event(EventType.LOG, record.getMessage(), {"level": record.levelname})
+
+
+class RunLog:
+    """A context manager: while it lasts, the logger ``memo.run`` is kept with the run, and shown.
+
+    Args:
+        show: Takes a level and a line; shows it to the user.
+    """
+
+    def __init__(self, show: Callable[[str, str], None] | None = None) -> None:
+        self._show = show
+        self._handlers: list[logging.Handler] = []
+
+    def __enter__(self) -> RunLog:
+        logger = logging.getLogger("memo.run")
+        self._before = (logger.level, logger.propagate)
+        self._handlers = [_RunLogHandler()]
+        if self._show is not None:
+            self._handlers.append(_ShownHandler(self._show))
+            logger.propagate = False
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.INFO)
+        for handler in self._handlers:
+            logger.addHandler(handler)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        logger = logging.getLogger("memo.run")
+        for handler in self._handlers:
+            logger.removeHandler(handler)
+        logger.level, logger.propagate = self._before
+
+
+class _ShownHandler(logging.Handler):
+    def __init__(self, show: Callable[[str, str], None]) -> None:
+        super().__init__()
+        self._show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        attempt = CURRENT.get()
+        front = f"{attempt.task.step_key}: " if attempt is not None else ""
+        self._show(record.levelname, front + self.format(record))
+
+
+class _Tee:
+    """A stream that also writes to a file, which is made at the first write."""
+
+    def __init__(self, stream: Any, path: str) -> None:
+        self._stream = stream
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def write(self, text: str) -> int:
+        if self._file is None:
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)  # noqa: PTH103, PTH120 - on the path of every step that prints
+            self._file = open(self._path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115, PTH123 - closed in `end`
+        self._file.write(text)
+        self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        if self._file is not None:
+            self._file.flush()
+        self._stream.flush()
+
+    def end(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class KeptOutput:
+    """A context manager: while it lasts, what is printed is shown and also kept in ``<step>.out`` and ``<step>.err``.
+
+    It keeps what goes through ``sys.stdout`` and ``sys.stderr`` of this process. What a program started by the op writes is
+    kept by the workers of the multiprocess executor, whose file descriptors are the files themselves.
+    """
+
+    def __init__(self, logs_dir: str | None, step_key: str) -> None:
+        self._logs_dir = logs_dir
+        self._step_key = step_key
+
+    def __enter__(self) -> KeptOutput:
+        if self._logs_dir is not None:
+            self._before = (sys.stdout, sys.stderr)
+            base = f"{self._logs_dir}/{self._step_key}"
+            self._tees = (_Tee(sys.stdout, base + ".out"), _Tee(sys.stderr, base + ".err"))
+            sys.stdout, sys.stderr = self._tees  # type: ignore[assignment] # a Tee stands in for the stream it wraps
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._logs_dir is not None:
+            sys.stdout, sys.stderr = self._before
+            for tee in self._tees:
+                tee.end()

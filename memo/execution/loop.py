@@ -1,0 +1,448 @@
+"""The walk over a plan: what is ready goes to the executor, what comes back settles what stands below."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from enum import Enum
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any
+
+from memo.contracts.executor import Address, InputFrom, StepTask
+from memo.contracts.run_store import Materialization
+from memo.definition.step import FromList, FromOutput
+from memo.events import ErrorInfo, Event, EventType
+from memo.execution.retries import retry_after
+from memo.planning import Reason, Verdict, lacks_input
+from memo.tags import PRIORITY_TAG, whole_number
+from memo.versioning import content_key, recipe_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from memo.contracts.executor import Executor, StepOutcome
+    from memo.contracts.run_store import History
+    from memo.definition.job import JobDefinition
+    from memo.definition.step import Step
+    from memo.execution.recording import Recorder
+    from memo.execution.storage import StepStorage
+    from memo.planning import Plan
+
+_LOSSES_BEFORE_FAILURE = 3
+"""How often one step may find its inputs lost: an IO manager that loses whatever it is given must not go on for ever."""
+
+
+class Phase(Enum):
+    """Where a step of the run stands."""
+
+    DORMANT = "not wanted unless a step that runs reads it"
+    UNDECIDED = "waits for the content of its inputs, which decides whether it runs"
+    TO_RUN = "will run, and waits for its inputs to be stored"
+    READY = "could start"
+    RUNNING = "with the executor"
+    RESTING = "waits before another attempt"
+    ENDED = "has an outcome"
+
+
+class RunLoop:
+    """Carries out a plan.
+
+    Args:
+        job: The job.
+        plan: For it; obeyed, never remade.
+        run_id: Of this run.
+        executor: Runs the steps.
+        storage: The run's IO managers.
+        history: The catalog, asked what is stored under a content key; None without memoization.
+        recorder: Told what happens.
+        clock: Seconds that only grow, for retries.
+        random: A number from 0 to 1, for their jitter.
+    """
+
+    def __init__(
+        self,
+        job: JobDefinition,
+        plan: Plan,
+        *,
+        run_id: str,
+        executor: Executor,
+        storage: StepStorage,
+        history: History | None,
+        recorder: Recorder,
+        clock: Callable[[], float] = monotonic,
+        random: Callable[[], float] | None = None,
+    ) -> None:
+        self.job = job
+        self.plan = plan
+        self.run_id = run_id
+        self.executor = executor
+        self.storage = storage
+        self.history = history
+        self.recorder = recorder
+        self.clock = clock
+        self.random = random
+        self.outcomes: dict[str, str] = dict.fromkeys(plan.steps, "")
+        self.addresses: dict[str, Mapping[str, Address]] = dict(plan.outside)
+        self.errors: dict[str, ErrorInfo] = {}
+        self.exceptions: dict[str, BaseException] = {}
+        self._digests: dict[str, Mapping[str, str | None]] = dict(plan.digests)
+        self._phase: dict[str, Phase] = {}
+        self._attempt: dict[str, int] = {}
+        self._losses: dict[str, int] = {}
+        self._ran: set[str] = set()
+        self._waits_for: dict[str, set[str]] = {}
+        self._waiters: dict[str, list[str]] = {}
+        self._to_advance: deque[str] = deque()
+        self._ready: list[tuple[int, int, str]] = []
+        self._resting: list[tuple[float, str]] = []
+        self._running: set[str] = set()
+        self._order = {key: index for index, key in enumerate(plan.steps)}
+
+    def run(self) -> None:
+        """Walk the plan to its end.
+
+        Raises:
+            KeyboardInterrupt: Passed on after the running steps have been ended and everything finished recorded.
+        """
+        self._start()
+        try:
+            self._settle_all()
+            while self._ready or self._running or self._resting:
+                self._submit()
+                for outcome in self.executor.outcomes(self._patience()):
+                    self._take(outcome)
+                self._wake()
+                self._settle_all()
+                self.recorder.write_if_due()
+        except BaseException:
+            self._cancel()
+            raise
+        for key, phase in self._phase.items():
+            if phase is Phase.DORMANT:
+                self.outcomes[key] = "unneeded"
+
+    # Beginning and end
+
+    def _start(self) -> None:
+        for key, step in self.plan.steps.items():
+            if step.verdict is Verdict.REUSE:
+                assert step.stored_as is not None
+                self._reuse(key, step.stored_as, step.reason)
+            elif step.reason is Reason.SKIPPED:
+                self._skip(key)
+            elif step.verdict is Verdict.UNNEEDED or step.on_demand:
+                self._phase[key] = Phase.DORMANT
+            else:
+                self._phase[key] = Phase.UNDECIDED if step.verdict is Verdict.MAYBE else Phase.TO_RUN
+                self._to_advance.append(key)
+        if self.plan.aliases:
+            versions = self.plan.versions
+            assert versions is not None
+            by_version = {step.version: key for key, step in self.plan.steps.items()}
+            self.recorder.aliases(
+                (self.run_id, by_version[version], version, stored_as, recipe_of(by_version[version], versions))
+                for version, stored_as in self.plan.aliases.items()
+            )
+
+    def _cancel(self) -> None:
+        for outcome in self.executor.stop(kill=True):
+            if outcome.kind == "success":
+                self._take(outcome)
+        for key in sorted(self._running, key=self._order.__getitem__):
+            self._event(EventType.STEP_CANCELED, key)
+            self.outcomes[key] = "canceled"
+        self._running.clear()
+
+    # Advancing
+
+    def _settle_all(self) -> None:
+        while self._to_advance:
+            self._advance(self._to_advance.popleft())
+
+    def _advance(self, key: str) -> None:
+        """Take a step as far as it can go now."""
+        if self._phase[key] is Phase.UNDECIDED and not self._decide(key):
+            return
+        if self._phase[key] is Phase.TO_RUN:
+            self._prepare(key)
+
+    def _decide(self, key: str) -> bool:
+        """Decide by content whether a step runs. False while it waits, or where it turned out not to run."""
+        planned = self.plan.steps[key]
+        parents = self._parents(key)
+        twin = [planned.detail] if planned.reason is Reason.SAME_VERSION else []
+        open_phases = {Phase.UNDECIDED, Phase.TO_RUN, Phase.READY, Phase.RUNNING, Phase.RESTING}
+        if self._wait(key, [each for each in (*parents, *twin) if self._phase.get(each) in open_phases]):
+            return False
+        if any(self.outcomes.get(parent) in {"failure", "blocked", "canceled"} for parent in parents):
+            self._end(key, "blocked")
+            return False
+        if twin and self.outcomes.get(twin[0]) in {"success", "reused"}:
+            self._reuse_twin(key, twin[0])
+            return False
+        if self._reused_by_content(key):
+            return False
+        self._phase[key] = Phase.TO_RUN
+        return True
+
+    def _prepare(self, key: str) -> None:
+        """See that a step's inputs are stored, wake those that are lost, and queue it when they are there."""
+        waits: list[str] = []
+        for parent in self._parents(key):
+            phase = self._phase.get(parent)
+            if phase is Phase.DORMANT:
+                self._demand(parent)
+                waits.append(parent)
+            elif phase is not Phase.ENDED and phase is not None:
+                waits.append(parent)
+            elif self.outcomes.get(parent) in {"failure", "blocked", "canceled"}:
+                self._end(key, "blocked")
+                return
+        if self._wait(key, waits):
+            return
+        if lacks_input(self.job.steps[key], self._was_skipped):
+            self._skip(key)
+            return
+        self._phase[key] = Phase.READY
+        step = self.job.steps[key]
+        priority = whole_number(step.tags, PRIORITY_TAG, 0, where=step.where)
+        heapq.heappush(self._ready, (-priority, self._order[key], key))
+
+    def _demand(self, key: str) -> None:
+        """Let a step run whose outputs are gone, because a step that runs reads them."""
+        self._phase[key] = Phase.TO_RUN
+        self.outcomes[key] = ""
+        self._to_advance.append(key)
+
+    def _wait(self, key: str, for_keys: list[str]) -> bool:
+        if not for_keys:
+            return False
+        self._waits_for[key] = set(for_keys)
+        for each in self._waits_for[key]:
+            self._waiters.setdefault(each, []).append(key)
+        return True
+
+    def _parents(self, key: str) -> list[str]:
+        return list(dict.fromkeys(source.step for source in self.job.steps[key].upstream()))
+
+    # Endings
+
+    def _end(self, key: str, outcome: str) -> None:
+        self._phase[key] = Phase.ENDED
+        self.outcomes[key] = outcome
+        for waiter in self._waiters.pop(key, ()):
+            rest = self._waits_for[waiter]
+            rest.discard(key)
+            if not rest:
+                self._to_advance.append(waiter)
+
+    def _skip(self, key: str) -> None:
+        self.addresses[key] = {name: Address(key, name, kind="skipped") for name in self.job.steps[key].op.outs}
+        self._event(EventType.STEP_SKIPPED, key, message="an optional output that it reads was not yielded")
+        self._end(key, "skipped")
+
+    def _reuse(self, key: str, stored_as: str, reason: Reason, detail: str = "") -> None:
+        self.addresses[key] = self.storage.addresses(self.job.steps[key], stored_as)
+        self._event(
+            EventType.STEP_REUSED,
+            key,
+            data={"reason": reason.value, "version": self.plan.steps[key].version, "stored_as": stored_as} | ({"detail": detail} if detail else {}),
+        )
+        self._end(key, "reused")
+
+    def _reuse_twin(self, key: str, owner: str) -> None:
+        self.addresses[key] = {
+            name: Address(address.step_key, name, address.version, address.run_id, address.kind)
+            for name, address in self.addresses[owner].items()
+        }
+        self._digests[key] = self._digests.get(owner, {})
+        self._event(
+            EventType.STEP_REUSED, key,
+            data={"reason": Reason.SAME_VERSION.value, "detail": owner, "version": self.plan.steps[key].version, "stored_as": self.plan.steps[key].version},
+        )
+        self._end(key, "reused")
+
+    def _reused_by_content(self, key: str) -> bool:
+        versions = self.plan.versions
+        assert versions is not None
+        assert self.history is not None
+        if any(self._content_unknown(source) for source in self.job.steps[key].upstream()):
+            return False
+        found = content_key(versions.steps[key], self._digest_of)
+        stored_as = self.history.find_contents([found]).get(found)
+        step = self.job.steps[key]
+        if stored_as is None or not self.storage.stored([(step, stored_as)])[0]:
+            return False
+        self._digests[key] = self.history.content_digests([stored_as]).get(stored_as, {})
+        if stored_as != versions.steps[key].version:
+            self.recorder.aliases([(self.run_id, key, versions.steps[key].version, stored_as, recipe_of(key, versions))])
+        self._reuse(key, stored_as, Reason.SAME_CONTENT)
+        return True
+
+    def _content_unknown(self, source: FromOutput) -> bool:
+        """Whether an output was made anew under a version that it had before, and has no digest to compare by."""
+        return source.step in self.plan.forced and self._known_digest(source) is None
+
+    def _known_digest(self, source: FromOutput) -> str | None:
+        return self._digests.get(source.step, {}).get(source.output)
+
+    def _digest_of(self, source: FromOutput) -> str:
+        known = self._known_digest(source)
+        if known is not None:
+            return known
+        assert self.plan.versions is not None
+        return self.plan.versions.output(source.step, source.output)
+
+    def _was_skipped(self, source: FromOutput) -> bool:
+        return self.addresses[source.step][source.output].kind == "skipped"
+
+    # The executor
+
+    def _submit(self) -> None:
+        while self._ready and self.executor.free > 0:
+            _, _, key = heapq.heappop(self._ready)
+            self._phase[key] = Phase.RUNNING
+            self._running.add(key)
+            self.executor.submit(self._task(key))
+
+    def _task(self, key: str) -> StepTask:
+        step = self.job.steps[key]
+        planned = self.plan.steps[key]
+        version = planned.version if planned.reason is not Reason.NOT_MEMOIZABLE else None
+        versions = self.plan.versions
+        found = versions.steps[key] if versions is not None and version is not None else None
+        return StepTask(
+            self.run_id,
+            key,
+            self._attempt.get(key, 0),
+            {name: given for name, source in step.inputs.items() if (given := self._input_from(source)) is not None},
+            version,
+            content_key(found, self._digest_of) if found is not None else None,
+            found.op_version if found is not None else None,
+        )
+
+    def _input_from(self, source: Any) -> InputFrom | None:
+        if type(source) is FromOutput:
+            return InputFrom((self.addresses[source.step][source.output],))
+        if type(source) is FromList:
+            return InputFrom(
+                tuple(
+                    self.addresses[member.step][member.output] if type(member) is FromOutput else None
+                    for member in source.members
+                ),
+                fan_in=True,
+            )
+        return None
+
+    def _patience(self) -> float | None:
+        """How long to wait for outcomes: until the next step has rested, or for ever."""
+        if self._resting:
+            return max(0.0, self._resting[0][0] - self.clock())
+        return None
+
+    def _wake(self) -> None:
+        while self._resting and self._resting[0][0] <= self.clock():
+            _, key = heapq.heappop(self._resting)
+            self._phase[key] = Phase.TO_RUN
+            self._to_advance.append(key)
+
+    def _take(self, outcome: StepOutcome) -> None:
+        key = outcome.step_key
+        self._running.discard(key)
+        for event in outcome.events:
+            self.recorder.event(event)
+        if outcome.kind == "success":
+            self._succeeded(key, outcome)
+        elif outcome.kind == "lost":
+            self._lost_input(key, outcome)
+        elif outcome.kind == "canceled":
+            self._event(EventType.STEP_CANCELED, key)
+            self._end(key, "canceled")
+        else:
+            self._failed(key, outcome)
+
+    def _succeeded(self, key: str, outcome: StepOutcome) -> None:
+        self._ran.add(key)
+        self.addresses[key] = {
+            record.name: Address(key, record.name, record.version, None if record.version else self.run_id, record.kind)
+            for record in outcome.outputs
+        }
+        self._digests[key] = {record.name: record.content_digest for record in outcome.outputs}
+        planned = self.plan.steps[key]
+        versions = self.plan.versions
+        memoized = versions is not None and planned.reason is not Reason.NOT_MEMOIZABLE
+        texts: dict[str, str] = {}
+        self.recorder.materialization(
+            Materialization(
+                self.run_id,
+                self.job.name,
+                key,
+                outcome.outputs,
+                planned.version if memoized else None,
+                versions.steps[key].local_key if versions is not None and memoized else None,
+                content_key(versions.steps[key], self._digest_of) if versions is not None and memoized else None,
+                recipe_of(key, versions, texts) if versions is not None else None,
+                outcome.seconds,
+                outcome.started_at,
+                outcome.attempt,
+            ),
+            texts,
+        )
+        self._end(key, "success")
+
+    def _lost_input(self, key: str, outcome: StepOutcome) -> None:
+        """Run again the step whose stored output turned out not to be whole, and then this one."""
+        self._losses[key] = self._losses.get(key, 0) + 1
+        lost = [address.step_key for address in outcome.lost]
+        message = outcome.error.message if outcome.error else "a stored output was lost"
+        self._event(EventType.OUTPUT_LOST, key, message=message, data={"lost": lost})
+        if self._losses[key] >= _LOSSES_BEFORE_FAILURE or any(each not in self._phase for each in lost):
+            self._event(EventType.STEP_FAILURE, key, message=message, error=outcome.error)
+            self._fail(key, outcome)
+            return
+        for each in lost:
+            if self._phase[each] is Phase.ENDED:
+                self._demand(each)
+        self._phase[key] = Phase.TO_RUN
+        self._to_advance.append(key)
+
+    def _failed(self, key: str, outcome: StepOutcome) -> None:
+        step = self.job.steps[key]
+        retry = retry_after(outcome, step.retry_policy or self.job.op_retry_policy, random=self.random)
+        message = outcome.error.message if outcome.error else ""
+        if retry.after is not None:
+            self._event(
+                EventType.STEP_UP_FOR_RETRY, key, message=message,
+                data={"seconds_to_wait": retry.after}, error=outcome.error, attempt=outcome.attempt,
+            )
+            self._attempt[key] = outcome.attempt + 1
+            self._phase[key] = Phase.RESTING
+            heapq.heappush(self._resting, (self.clock() + retry.after, key))
+            return
+        data: dict[str, Any] = {"seconds": outcome.seconds}
+        if retry.exhausted:
+            data["exceeded_max_retries"] = retry.exhausted
+        self._event(EventType.STEP_FAILURE, key, message=message, data=data, error=outcome.error, attempt=outcome.attempt)
+        self._fail(key, outcome)
+
+    def _fail(self, key: str, outcome: StepOutcome) -> None:
+        if outcome.error is not None:
+            self.errors[key] = outcome.error
+        if outcome.exception is not None:
+            self.exceptions[key] = outcome.exception
+        self._end(key, "failure")
+
+    def _event(
+        self,
+        kind: EventType,
+        key: str,
+        *,
+        message: str = "",
+        data: dict[str, Any] | None = None,
+        error: ErrorInfo | None = None,
+        attempt: int = 0,
+    ) -> None:
+        self.recorder.event(Event(kind, self.run_id, time(), key, attempt, message, data or {}, error))
+
+
+__all__ = ["Phase", "RunLoop"]

@@ -1,0 +1,104 @@
+"""Making resources when they are first needed, and ending them in the reverse order."""
+
+from __future__ import annotations
+
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any
+
+from memo.contracts.io_manager import IOManager
+from memo.definition.job import resource_order
+from memo.errors import ExecutionError
+from memo.execution.context import InitResourceContext, Resources, run_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from memo.definition.resource import ResourceDefinition
+    from memo.execution.environment import RunEnvironment
+
+
+class ResourceScope:
+    """The resources of one process of one run; a context manager that ends them."""
+
+    def __init__(self, environment: RunEnvironment) -> None:
+        self._environment = environment
+        self._made: dict[str, Any] = {}
+        self._namespaces: dict[tuple[str, frozenset[str]], Resources] = {}
+        self._endings: list[tuple[str, Callable[[], None]]] = []
+
+    def __enter__(self) -> ResourceScope:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def get(self, key: str) -> Any:
+        """A resource, made with all that it requires if it is not there yet.
+
+        Raises:
+            ExecutionError: A generator resource yielded nothing, or another time than once.
+            Exception: Whatever the resource's own function raises.
+        """
+        if key not in self._made:
+            definitions = self._environment.resource_defs
+            for each in resource_order(definitions, [key], self._environment.job.where):
+                if each not in self._made:
+                    self._made[each] = self._make(each, definitions[each])
+        return self._made[key]
+
+    def namespace(self, keys: Iterable[str], owner: str) -> Resources:
+        """The resources of these keys, for a context."""
+        at = (owner, frozenset(keys))
+        if at not in self._namespaces:
+            self._namespaces[at] = Resources({key: self.get(key) for key in sorted(at[1])}, owner)
+        return self._namespaces[at]
+
+    def _make(self, key: str, definition: ResourceDefinition) -> Any:
+        if definition.is_hardcoded:
+            return definition.hardcoded_value
+        context = InitResourceContext(
+            self._environment.config.resources.get(key),
+            Resources({each: self._made[each] for each in definition.required_resource_keys}, definition.where),
+            definition,
+            self._environment.run_id,
+            self._environment.storage_dir,
+        )
+        made = definition.resource_fn(context) if definition.takes_context else definition.resource_fn()
+        if type(made) is GeneratorType:
+            return self._from_generator(key, definition, made)
+        if type(made).__name__ == "_GeneratorContextManager":
+            value = made.__enter__()
+            self._endings.append((key, lambda: made.__exit__(None, None, None)))
+            return value
+        return made
+
+    def _from_generator(self, key: str, definition: ResourceDefinition, generator: Any) -> Any:
+        try:
+            value = next(generator)
+        except StopIteration:
+            raise ExecutionError("yielded nothing; a generator resource yields its value once", where=definition.where) from None
+
+        def end() -> None:
+            for _ in generator:
+                generator.close()
+                raise ExecutionError("yielded a second time; what follows the yield is its teardown", where=definition.where)
+
+        self._endings.append((key, end))
+        return value
+
+    def close(self) -> None:
+        """End all resources, the last made first. One that fails to end is warned about, and the others are still ended."""
+        while self._endings:
+            key, end = self._endings.pop()
+            self._made.pop(key, None)
+            try:
+                end()
+            except Exception:
+                run_log().exception("the resource %r failed to end", key)
+        self._namespaces.clear()
+
+    def reopened(self) -> ResourceScope:
+        """A new scope with those IO managers of this one that needed no ending: what they hold in memory is still there."""
+        scope = ResourceScope(self._environment)
+        scope._made.update({key: made for key, made in self._made.items() if isinstance(made, IOManager)})
+        return scope

@@ -1,0 +1,105 @@
+"""One run from its start to its end: its record, its events, its loop."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from memo.contracts.run_store import RunRecord
+from memo.events import Event, EventType, RunStatus
+from memo.execution.loop import RunLoop
+from memo.execution.recording import Recorder
+from memo.execution.result import RunResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memo.contracts.executor import Address, Executor
+    from memo.contracts.run_store import History, RunStore
+    from memo.execution.environment import RunEnvironment
+    from memo.execution.storage import StepStorage
+    from memo.planning import Plan
+
+
+def new_run_id() -> str:
+    """Make an id for a run: its time, so that ids sort, and 32 random bits."""
+    return f"{int(time() * 1000):011x}{os.urandom(4).hex()}"
+
+
+def carry_out(
+    plan: Plan,
+    environment: RunEnvironment,
+    *,
+    executor: Callable[[Callable[[Event], None]], Executor],
+    storage: StepStorage,
+    history: History | None,
+    store: RunStore | None,
+    record: RunRecord,
+    listen: Callable[[Event], None],
+    load: Callable[[Address], Any],
+) -> tuple[RunResult, RunLoop]:
+    """Run a plan and record it.
+
+    A run that has nothing to do is written once, when it ends; any other also when it starts, so that a run that was killed
+    is known to have been.
+
+    Args:
+        plan: What to do.
+        environment: Of the run.
+        executor: Makes the executor, given where events of running steps go.
+        storage: The run's IO managers.
+        history: Asked what is stored under a content key.
+        store: Where the run is recorded; None to leave nothing behind.
+        record: The run as it starts.
+        listen: Told every event as it happens.
+        load: Loads an output for the result.
+
+    Raises:
+        KeyboardInterrupt: Passed on, after the run has been recorded as canceled.
+    """
+    recorder = Recorder(store, listen)
+    if store is not None and not plan.is_null:
+        store.add_run(record)
+    recorder.event(Event(EventType.RUN_START, record.run_id, record.started_at))
+    running = executor(recorder.event)
+    loop = RunLoop(
+        environment.job, plan, run_id=record.run_id, executor=running, storage=storage, history=history, recorder=recorder,
+    )
+    status = RunStatus.CANCELED
+    try:
+        loop.run()
+        failed = any(outcome == "failure" for outcome in loop.outcomes.values())
+        status = RunStatus.FAILURE if failed else RunStatus.SUCCESS
+    finally:
+        running.stop(kill=status is RunStatus.CANCELED)
+        ended = _ended(plan, loop, record, status)
+        kind = {
+            RunStatus.SUCCESS: EventType.RUN_SUCCESS,
+            RunStatus.FAILURE: EventType.RUN_FAILURE,
+            RunStatus.CANCELED: EventType.RUN_CANCELED,
+        }[status]
+        recorder.event(Event(kind, record.run_id, ended.ended_at or 0.0))
+        if store is not None:
+            if plan.aliases or not plan.is_null:
+                recorder.write()
+            store.add_run(ended)
+    return RunResult(environment.job, plan, ended, recorder.events, loop.addresses, loop.errors, load), loop
+
+
+def _ended(plan: Plan, loop: RunLoop, record: RunRecord, status: RunStatus) -> RunRecord:
+    steps = {
+        key: (step.verdict.value, step.reason.value, loop.outcomes[key]) for key, step in plan.steps.items()
+    }
+    saved = sum(step.seconds or 0.0 for key, step in plan.steps.items() if loop.outcomes[key] == "reused")
+    return replace(
+        record,
+        status=status,
+        ended_at=time(),
+        steps=steps,
+        counts=dict(Counter(outcome for outcome in loop.outcomes.values() if outcome)),
+        seconds_saved=saved,
+    )

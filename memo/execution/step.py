@@ -1,0 +1,286 @@
+"""One attempt of one step: load its inputs, call the op, hand its outputs over."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextvars import ContextVar
+from time import perf_counter, time
+from typing import TYPE_CHECKING, Any
+
+from memo.contracts.executor import InputFrom, StepOutcome
+from memo.definition.ports import Output
+from memo.definition.retry_policy import Failure, RetryRequested
+from memo.definition.step import FromInputManager, FromJobInput, FromList, FromRunConfig, FromValue
+from memo.definition.types import fits, type_name
+from memo.errors import ExecutionError, OutputLostError, did_you_mean
+from memo.events import Event, EventType
+from memo.execution.context import OpExecutionContext
+from memo.execution.failures import error_info
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memo.contracts.executor import Address, StepTask
+    from memo.contracts.run_store import OutputRecord
+    from memo.definition.step import Step
+    from memo.execution.environment import RunEnvironment
+    from memo.execution.resources import ResourceScope
+    from memo.execution.storage import StepStorage
+
+CURRENT: ContextVar[StepAttempt | None] = ContextVar("memo_step", default=None)
+"""The attempt that is running, for what is logged meanwhile."""
+
+
+class _LostInputError(Exception):
+    """A stored value that this step reads turned out not to be whole."""
+
+    def __init__(self, address: Address, error: OutputLostError) -> None:
+        super().__init__(str(error))
+        self.address = address
+
+
+class StepAttempt:
+    """Runs one task; what happens is told to `emit` as it happens."""
+
+    def __init__(
+        self,
+        task: StepTask,
+        environment: RunEnvironment,
+        scope: ResourceScope,
+        storage: StepStorage,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self.task = task
+        self.environment = environment
+        self.scope = scope
+        self.storage = storage
+        self.step: Step = environment.job.steps[task.step_key]
+        self._emit = emit
+        self._values: dict[str, Any] = {}
+
+    def run(self) -> StepOutcome:
+        """Run the attempt. Nothing that an op, resource or IO manager raises leaves here, but a keyboard interrupt."""
+        started, begun = time(), perf_counter()
+        first = self.task.attempt == 0
+        self.event(EventType.STEP_START if first else EventType.STEP_RESTARTED)
+        token = CURRENT.set(self)
+        outputs: list[OutputRecord] = []
+        try:
+            outputs = self._outputs()
+        except _LostInputError as lost:
+            return StepOutcome(self.task.step_key, self.task.attempt, "lost", lost=(lost.address,), error=error_info(lost))
+        except RetryRequested as request:
+            return self._failed(
+                request.__cause__ or request, "retry", started, begun,
+                retry_after=request.seconds_to_wait, max_retries=request.max_retries,
+            )
+        except Failure as failure:
+            return self._failed(failure, "failure", started, begun, allow_retries=failure.allow_retries)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's op: whatever it raises fails the step, not the run
+            return self._failed(error, "failure", started, begun)
+        finally:
+            CURRENT.reset(token)
+        seconds = perf_counter() - begun
+        self.event(EventType.STEP_SUCCESS, data={"seconds": seconds})
+        return StepOutcome(
+            self.task.step_key, self.task.attempt, "success", tuple(outputs), seconds=seconds, started_at=started,
+        )
+
+    def _failed(
+        self, error: BaseException, kind: Any, started: float, begun: float, **more: Any,
+    ) -> StepOutcome:
+        return StepOutcome(
+            self.task.step_key,
+            self.task.attempt,
+            kind,
+            error=error_info(error),
+            seconds=perf_counter() - begun,
+            started_at=started,
+            exception=error,
+            **more,
+        )
+
+    def event(self, kind: EventType, message: str = "", data: dict[str, Any] | None = None) -> None:
+        """Tell that something happened."""
+        self._emit(Event(kind, self.task.run_id, time(), self.task.step_key, self.task.attempt, message, data or {}))
+
+    def log_event(self, message: str, data: dict[str, Any]) -> None:
+        """Tell what the user's code wants kept."""
+        self.event(EventType.LOG, message, data)
+
+    # Inputs
+
+    def _inputs(self) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name in self.step.inputs:
+            given = self.step.op.ins[name]
+            if given.is_nothing:
+                continue
+            value = self._input(name)
+            if not fits(value, given.dagster_type):
+                raise ExecutionError(
+                    f"the input {name!r} must be {type_name(given.dagster_type)} and is {type(value).__name__}", where=self.step.where,
+                )
+            values[name] = value
+        return values
+
+    def _input(self, name: str) -> Any:
+        source = self.step.inputs[name]
+        given = self.task.inputs.get(name, InputFrom(()))
+        if type(source) is FromList:
+            pairs = zip(source.members, given.addresses, strict=True)
+            return [
+                self._constant(name, member) if address is None else self._loaded(name, address)
+                for member, address in pairs
+                if address is None or address.kind == "value"
+            ]
+        if given.addresses:
+            address = given.addresses[0]
+            assert address is not None
+            return self._loaded(name, address)
+        return self._constant(name, source)
+
+    def _loaded(self, name: str, address: Address) -> Any:
+        try:
+            value = self.storage.load(self.environment.job.steps[address.step_key], address, self.step, name)
+        except OutputLostError as lost:
+            raise _LostInputError(address, lost) from lost
+        self.event(EventType.LOADED_INPUT, data={"input": name, "from": f"{address.step_key}.{address.output}"})
+        return value
+
+    def _constant(self, name: str, source: Any) -> Any:
+        config = self.environment.config
+        if type(source) is FromInputManager:
+            return self.storage.load_from_elsewhere(source.key, self.step, name)
+        if type(source) is FromValue:
+            value = source.value
+        elif type(source) is FromJobInput:
+            value = config.job_inputs[source.name]
+        else:
+            assert type(source) is FromRunConfig
+            value = config.inputs[self.step.key, name]
+        # An op that changed the definition's own value would change the versions of the next plan.
+        return copy.deepcopy(value) if type(value) in {list, dict, set, bytearray} else value
+
+    # The op
+
+    def _outputs(self) -> list[OutputRecord]:
+        op = self.step.op
+        values = self._inputs()
+        context = OpExecutionContext(
+            op_def=op,
+            op_config=self.environment.config.ops.get(self.step.key),
+            resources=self.scope.namespace(op.required_resource_keys, self.step.where),
+            step_key=self.step.key,
+            environment=self.environment,
+            retry_number=self.task.attempt,
+            tags=self.step.tags,
+            on_event=self.log_event,
+        )
+        begun = perf_counter()
+        records: dict[str, OutputRecord] = {}
+        call = (context, ) if op.signature.takes_context else ()
+        for output in self._results(op.compute_fn(*call, **values)):
+            if output.output_name in records:
+                raise ExecutionError(f"gave the output {output.output_name!r} twice", where=self.step.where)
+            records[output.output_name] = self._hand_over(output, perf_counter() - begun, context)
+        for name, out in op.outs.items():
+            if name in records:
+                continue
+            if out.is_nothing:
+                records[name] = self._hand_over(Output(None, name), perf_counter() - begun, context)
+            elif out.is_required:
+                raise ExecutionError(
+                    f"ended without giving its output {name!r}; yield Output(value, {name!r}), or declare Out(is_required=False)",
+                    where=self.step.where,
+                )
+            else:
+                records[name] = self.storage.skip(self.step, name, self.task)
+        return [records[name] for name in op.outs]
+
+    def _results(self, returned: Any) -> Iterator[Output[Any]]:
+        """Read what the op's function gave as outputs by name."""
+        signature = self.step.op.signature
+        if signature.is_async:
+            from memo.execution.asynchronous import finished
+
+            returned = finished(returned)
+        if signature.is_generator:
+            for each in returned:
+                yield self._named(each)
+            return
+        yield from self._returned(returned)
+
+    def _named(self, given: Any) -> Output[Any]:
+        outs = self.step.op.outs
+        if not isinstance(given, Output):
+            raise ExecutionError(
+                f"yielded {type(given).__name__}; an op that is a generator yields Output(value, name)", where=self.step.where,
+            )
+        name = given.output_name
+        if name not in outs and name == "result" and len(outs) == 1:
+            name = next(iter(outs))
+        if name not in outs:
+            raise ExecutionError(f"gave the output {name!r}, which it does not declare.{did_you_mean(name, outs)}", where=self.step.where)
+        return given if name == given.output_name else Output(given.value, name, given.metadata)
+
+    def _returned(self, value: Any) -> Iterator[Output[Any]]:
+        outs = self.step.op.outs
+        if isinstance(value, Output):
+            yield self._named(value)
+            return
+        carrying = [name for name, out in outs.items() if not out.is_nothing]
+        if not carrying:
+            if value is not None:
+                raise ExecutionError(
+                    f"returned {type(value).__name__}, and its outputs carry no value: annotate what it returns, or return nothing",
+                    where=self.step.where,
+                )
+            return
+        if len(carrying) == 1:
+            yield Output(value, carrying[0])
+            return
+        if value is None and all(not outs[name].is_required for name in carrying):
+            return
+        if not isinstance(value, tuple) or len(value) != len(carrying):
+            got = f"a tuple of {len(value)}" if isinstance(value, tuple) else type(value).__name__
+            raise ExecutionError(
+                f"returned {got} and has {len(carrying)} outputs ({', '.join(carrying)}): return a tuple in their order, "
+                f"or yield Output(value, name)",
+                where=self.step.where,
+            )
+        for name, each in zip(carrying, value, strict=True):
+            yield self._named(each) if isinstance(each, Output) else Output(each, name)
+
+    def _hand_over(self, output: Output[Any], seconds: float, context: OpExecutionContext) -> OutputRecord:
+        name, value = output.output_name, output.value
+        expected = self.step.op.outs[name].dagster_type
+        if not fits(value, expected):
+            raise ExecutionError(
+                f"the output {name!r} must be {type_name(expected)} and is {type(value).__name__}", where=self.step.where,
+            )
+        metadata = {**(context.get_output_metadata(name) or {}), **output.metadata}
+        record = self.storage.store(
+            self.step, name, value, self.task, seconds=seconds, metadata=metadata, on_event=self.log_event,
+        )
+        data: dict[str, Any] = {"output": name, "kind": record.kind}
+        if record.version is not None:
+            data["version"] = record.version
+        if record.size is not None:
+            data["bytes"] = record.size
+        if metadata:
+            data["metadata"] = {key: _keepable(each) for key, each in metadata.items()}
+        self.event(EventType.HANDLED_OUTPUT, data=data)
+        return record
+
+
+def _keepable(value: Any) -> Any:
+    """A fact as the catalog can keep it: plain data as it is, anything else as its text."""
+    if isinstance(value, str | int | float | bool | type(None)):
+        return value
+    if isinstance(value, list | tuple):
+        return [_keepable(each) for each in value]
+    if isinstance(value, dict):
+        return {str(key): _keepable(each) for key, each in value.items()}
+    return str(value)

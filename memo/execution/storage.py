@@ -1,0 +1,245 @@
+"""The IO managers of a run, asked and told in terms of steps: what is stored, store this, load that."""
+
+from __future__ import annotations
+
+from time import time
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any
+
+from memo.content import content_digest
+from memo.contracts.executor import Address
+from memo.contracts.io_manager import InputContext, MemoizableIOManager, OutputContext, Provenance
+from memo.contracts.run_store import OutputRecord
+from memo.execution.environment import MARKERS
+from memo.versioning import output_version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from memo.contracts.executor import StepTask
+    from memo.contracts.io_manager import IOManager
+    from memo.definition.ports import Out
+    from memo.definition.step import Step
+    from memo.execution.environment import RunEnvironment
+    from memo.execution.resources import ResourceScope
+
+
+class StepStorage:
+    """Stores, loads and looks for the outputs of steps, through the IO manager of each."""
+
+    def __init__(self, environment: RunEnvironment, scope: ResourceScope) -> None:
+        self._environment = environment
+        self._scope = scope
+        self._resources: dict[str, Any] = {}
+
+    # What planning asks
+
+    def memoizable(self, step: Step) -> bool:
+        """Whether every IO manager of the step's outputs can say what it has stored."""
+        return all(
+            out.is_nothing or isinstance(self._scope.get(out.io_manager_key), MemoizableIOManager)
+            for out in step.op.outs.values()
+        )
+
+    def stored(self, wanted: Sequence[tuple[Step, str]]) -> Sequence[bool]:
+        """For each (step, step version), whether all its outputs are stored under that version.
+
+        Every IO manager is asked once, for all of its outputs.
+        """
+        asked: dict[str, tuple[list[OutputContext], list[int]]] = {}
+        optional: list[tuple[int, Step, str, str]] = []
+        answers = [True] * len(wanted)
+        for index, (step, version) in enumerate(wanted):
+            for name, out in step.op.outs.items():
+                key = out.io_manager_key
+                if out.is_nothing:
+                    key = MARKERS
+                elif not out.is_required:
+                    optional.append((index, step, name, version))
+                    continue
+                contexts, indexes = asked.setdefault(key, ([], []))
+                contexts.append(self.context(step, name, out, version=output_version(version, name)))
+                indexes.append(index)
+        for key, (contexts, indexes) in asked.items():
+            for index, there in zip(indexes, self._memoizable(key).has_outputs(contexts), strict=True):
+                if not there:
+                    answers[index] = False
+        for index, step, name, version in optional:
+            answers[index] = answers[index] and self._optional_stored(step, name, output_version(version, name))
+        return answers
+
+    def _optional_stored(self, step: Step, name: str, version: str) -> bool:
+        """An optional output is there if its marker says that it was skipped, or that it was yielded and it is stored."""
+        kind = self.optional_kind(step, name, version)
+        if kind is None or kind == "skipped":
+            return kind is not None
+        out = step.op.outs[name]
+        return bool(self._memoizable(out.io_manager_key).has_outputs([self.context(step, name, out, version=version)])[0])
+
+    def optional_kind(self, step: Step, name: str, version: str) -> str | None:
+        """`value` or `skipped`, as the marker of an optional output says; None where there is no marker."""
+        markers = self._memoizable(MARKERS)
+        context = self.context(step, name, step.op.outs[name], version=version, marker=True)
+        if not markers.has_outputs([context])[0]:
+            return None
+        return str(markers.load_input(InputContext(name, context)))
+
+    def content_digests(self, step: Step, version: str) -> Mapping[str, str | None]:
+        """What the IO managers themselves know of the content of a stored step's outputs."""
+        found: dict[str, str | None] = {}
+        for name, out in step.op.outs.items():
+            if out.is_nothing or not out.is_required:
+                continue
+            context = self.context(step, name, out, version=output_version(version, name))
+            found[name] = self._memoizable(out.io_manager_key).content_digests([context])[0]
+        return found
+
+    def skipped_outputs(self, step: Step, version: str) -> frozenset[str]:
+        """The optional outputs that a stored step did not yield."""
+        return frozenset(name for name, address in self.addresses(step, version).items() if address.kind == "skipped")
+
+    def addresses(self, step: Step, version: str) -> dict[str, Address]:
+        """Where the outputs of a step are that is stored under this version."""
+        found: dict[str, Address] = {}
+        for name, out in step.op.outs.items():
+            at = output_version(version, name)
+            kind = "nothing" if out.is_nothing else "value"
+            if not out.is_required and not out.is_nothing:
+                kind = self.optional_kind(step, name, at) or "value"
+            found[name] = Address(step.key, name, version=at, kind=kind)
+        return found
+
+    # What running a step needs
+
+    def store(
+        self,
+        step: Step,
+        name: str,
+        value: Any,
+        task: StepTask,
+        *,
+        seconds: float,
+        metadata: dict[str, Any],
+        on_event: Callable[[str, dict[str, Any]], None],
+    ) -> OutputRecord:
+        """Store a value that a step gave, under the step's version or under the run."""
+        out = step.op.outs[name]
+        version = output_version(task.version, name) if task.version is not None else None
+        if out.is_nothing:
+            return self._mark(step, name, version, task, "nothing")
+        digest = content_digest(value) if version is not None else None
+        context = self.context(
+            step,
+            name,
+            out,
+            version=version,
+            run_id=task.run_id,
+            provenance=Provenance(self._environment.job.name, task.content_key, digest, seconds, time()),
+            on_event=on_event,
+        )
+        manager: IOManager = self._scope.get(out.io_manager_key)
+        returned = manager.handle_output(context, value)
+        if type(returned) is GeneratorType:
+            for each in returned:
+                metadata.update(each)
+        metadata.update(context.logged_metadata)
+        if not out.is_required:
+            self._mark(step, name, version, task, "value")
+        stored = context.stored
+        return OutputRecord(
+            name,
+            "value",
+            version,
+            digest,
+            stored.size if stored else None,
+            stored.digest if stored else None,
+            stored.place if stored else None,
+            out.io_manager_key,
+        )
+
+    def skip(self, step: Step, name: str, task: StepTask) -> OutputRecord:
+        """Record that an optional output was not yielded."""
+        version = output_version(task.version, name) if task.version is not None else None
+        return self._mark(step, name, version, task, "skipped")
+
+    def _mark(self, step: Step, name: str, version: str | None, task: StepTask, kind: str) -> OutputRecord:
+        if version is not None:
+            context = self.context(step, name, step.op.outs[name], version=version, run_id=task.run_id, marker=True)
+            self._memoizable(MARKERS).handle_output(context, kind)
+        return OutputRecord(name, kind, version, io_manager_key=MARKERS)
+
+    def load(self, producer: Step, address: Address, reader: Step | None, input_name: str) -> Any:
+        """Load a stored output, for an input of a step or for a result that is read from outside.
+
+        Raises:
+            OutputLostError: It is not whole, or gone.
+        """
+        out = producer.op.outs[address.output]
+        upstream = self.context(producer, address.output, out, version=address.version, run_id=address.run_id)
+        given = reader.op.ins[input_name] if reader else None
+        key = (given.input_manager_key if given else None) or out.io_manager_key
+        return self._load(key, upstream, reader, input_name)
+
+    def load_from_elsewhere(self, key: str, reader: Step, input_name: str) -> Any:
+        """Load an unconnected input through its input manager."""
+        return self._load(key, None, reader, input_name)
+
+    def _load(self, key: str, upstream: OutputContext | None, reader: Step | None, input_name: str) -> Any:
+        given = reader.op.ins[input_name] if reader else None
+        manager: IOManager = self._scope.get(key)
+        context = InputContext(
+            input_name,
+            upstream,
+            step_key=reader.key if reader else None,
+            config=self._environment.config.input_configs.get((reader.key, input_name)) if reader else None,
+            metadata=given.metadata if given else None,
+            dagster_type=given.dagster_type if given else None,
+            op_def=reader.op if reader else None,
+            resources=self._resources_of(key),
+            resource_config=self._environment.config.resources.get(key),
+            job_name=self._environment.job.name,
+        )
+        return manager.load_input(context)
+
+    def context(
+        self,
+        step: Step,
+        name: str,
+        out: Out,
+        *,
+        version: str | None = None,
+        run_id: str | None = None,
+        provenance: Provenance | None = None,
+        marker: bool = False,
+        on_event: Callable[[str, dict[str, Any]], None] | None = None,
+    ) -> OutputContext:
+        """One output of a step as IO managers see it."""
+        key = MARKERS if marker or out.is_nothing else out.io_manager_key
+        config = self._environment.config
+        return OutputContext(
+            step.key,
+            name + ".marker" if marker and not out.is_nothing else name,
+            version,
+            run_id,
+            config=config.output_configs.get((step.key, name)),
+            metadata=out.metadata,
+            dagster_type=out.dagster_type,
+            op_def=step.op,
+            resources=self._resources_of(key),
+            resource_config=config.resources.get(key),
+            job_name=self._environment.job.name,
+            provenance=provenance,
+            on_event=on_event,
+        )
+
+    def _resources_of(self, key: str) -> Any:
+        """What an IO manager's own definition requires, for the contexts it is shown."""
+        if key not in self._resources:
+            definition = self._environment.resource_defs[key]
+            self._resources[key] = self._scope.namespace(definition.required_resource_keys, definition.where)
+        return self._resources[key]
+
+    def _memoizable(self, key: str) -> MemoizableIOManager:
+        manager = self._scope.get(key)
+        assert isinstance(manager, MemoizableIOManager)
+        return manager

@@ -1,0 +1,466 @@
+"""Versions and what is stored to a plan: for every step one verdict, with its reason.
+
+The plan is exact where it can be: versions say before anything runs what is stored. Where an upstream step will run, its
+value may come out equal, and then what stands below need not run; such a step is MAYBE, and execution decides it by
+its content key.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct, field
+
+from memo.contracts.executor import Address
+from memo.definition.step import FromList, FromOutput
+from memo.errors import SelectionError
+from memo.versioning import StepVersion, Versions, content_key, output_version, recipe_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from memo.contracts.run_store import History, Recipe
+    from memo.definition.job import JobDefinition
+    from memo.definition.step import Step
+
+
+class Verdict(StrEnum):
+    """What is to become of a step."""
+
+    REUSE = "REUSE"
+    """All its outputs are stored under this version, or under one of equal content."""
+    RUN = "RUN"
+    MAYBE = "MAYBE"
+    """Decided when an upstream step has run."""
+    UNNEEDED = "UNNEEDED"
+    """Its outputs are gone, and nothing that must run reads them."""
+
+
+class Reason(StrEnum):
+    """Why; the closed set. The value is what people read."""
+
+    STORED = "stored under this version"
+    SAME_CONTENT = "stored; its inputs have the same content as before"
+    SAME_VERSION = "another step of this run has the same version"
+    NEVER_RUN = "never run"
+    CODE_CHANGED = "code changed"
+    CONFIG_CHANGED = "config changed"
+    RESOURCE_CHANGED = "resource changed"
+    INPUT_CHANGED = "input changed"
+    OUTPUT_MISSING = "stored output missing"
+    FORCED = "forced"
+    MEMOIZATION_OFF = "memoization off"
+    NOT_MEMOIZABLE = "IO manager not memoizable"
+    UPSTREAM_RUNS = "an upstream step runs"
+    NOT_READ = "output missing, and nothing that runs reads it"
+    SKIPPED = "an optional output that it reads was not yielded"
+    NOT_FINISHED = "failed or not finished in the parent run"
+
+
+class StepPlan(Struct, frozen=True):
+    """The verdict on one step.
+
+    Attributes:
+        detail: What exactly: the changed parts, the upstream step.
+        version: Of the step, None without memoization.
+        stored_as: For REUSE: the step version under which the outputs are stored.
+        on_demand: For MAYBE: it runs only if a step that reads it does.
+        seconds: How long its body took, the median of its latest runs; None where unknown.
+    """
+
+    key: str
+    verdict: Verdict
+    reason: Reason
+    detail: str = ""
+    version: str | None = None
+    stored_as: str | None = None
+    on_demand: bool = False
+    seconds: float | None = None
+
+
+class Plan(Struct, frozen=True):
+    """What a run of a job is going to do; made once, obeyed by execution.
+
+    Attributes:
+        steps: The selected steps, in topological order.
+        versions: None without memoization.
+        outside: For steps that are not selected and are read by some that are: where their outputs are stored.
+        digests: What is known of the content of stored outputs: step key -> {output: digest}.
+        forced: The steps that run though they are stored, and replace what is.
+        aliases: Versions found equal by content while planning, not yet recorded: version -> stored version.
+    """
+
+    job_name: str
+    memoized: bool
+    steps: dict[str, StepPlan]
+    versions: Versions | None = None
+    outside: dict[str, dict[str, Address]] = field(default_factory=dict)
+    digests: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    forced: frozenset[str] = frozenset()
+    aliases: dict[str, str] = field(default_factory=dict)
+
+    def count(self, verdict: Verdict) -> int:
+        """How many steps have this verdict."""
+        return sum(step.verdict is verdict for step in self.steps.values())
+
+    @property
+    def is_null(self) -> bool:
+        """Whether there is nothing to run."""
+        return all(step.verdict in {Verdict.REUSE, Verdict.UNNEEDED} for step in self.steps.values())
+
+    @property
+    def warnings(self) -> dict[str, tuple[str, ...]]:
+        """What the version strategy could not follow, by op name."""
+        return self.versions.warnings if self.versions else {}
+
+
+class Stores(Protocol):
+    """What planning asks of the IO managers, which are made and ended elsewhere."""
+
+    def memoizable(self, step: Step) -> bool:
+        """Whether every IO manager of the step's outputs can say what it has stored."""
+
+    def stored(self, wanted: Sequence[tuple[Step, str]]) -> Sequence[bool]:
+        """For each (step, step version), whether all its outputs are stored, whole, under that version."""
+
+    def content_digests(self, step: Step, version: str) -> Mapping[str, str | None]:
+        """What the IO managers themselves know of the content of a stored step's outputs."""
+
+    def skipped_outputs(self, step: Step, version: str) -> frozenset[str]:
+        """The optional outputs that a stored step did not yield."""
+
+
+_CHANGE_OF_KIND = (
+    ("code", Reason.CODE_CHANGED),
+    ("config", Reason.CONFIG_CHANGED),
+    ("resource", Reason.RESOURCE_CHANGED),
+    ("input", Reason.INPUT_CHANGED),
+)
+
+
+def plan_without_memoization(
+    job: JobDefinition, selected: Iterable[str], reason: Reason, outside: dict[str, dict[str, Address]] | None = None,
+) -> Plan:
+    """Plan to run every selected step, reusing nothing and storing nothing under a version."""
+    chosen = frozenset(selected)
+    steps = {key: StepPlan(key, Verdict.RUN, reason) for key in job.steps if key in chosen}
+    _check_boundary(job, steps, outside or {})
+    return Plan(job.name, False, steps, outside=outside or {})
+
+
+def make_plan(
+    job: JobDefinition,
+    versions: Versions,
+    stores: Stores,
+    history: History,
+    *,
+    selected: frozenset[str],
+    forced: frozenset[str] = frozenset(),
+    outside: Mapping[str, dict[str, Address]] | None = None,
+    forecast: bool = False,
+) -> Plan:
+    """Decide for every selected step whether it runs.
+
+    Args:
+        job: The job.
+        versions: Of all its steps.
+        stores: Its IO managers, ready to be asked.
+        history: The catalog.
+        selected: The steps to decide on.
+        forced: Those to run whatever is stored.
+        outside: Known places of outputs of steps that are not selected, as of a parent run.
+        forecast: Look up how long each step takes.
+
+    Raises:
+        SelectionError: A selected step reads from one that is neither selected nor stored.
+    """
+    return _Planner(job, versions, stores, history, selected, forced, dict(outside or {}), forecast).plan()
+
+
+class _Planner:
+    """The state of one planning pass."""
+
+    def __init__(
+        self,
+        job: JobDefinition,
+        versions: Versions,
+        stores: Stores,
+        history: History,
+        selected: frozenset[str],
+        forced: frozenset[str],
+        outside: dict[str, dict[str, Address]],
+        forecast: bool,
+    ) -> None:
+        self.job = job
+        self.versions = versions
+        self.stores = stores
+        self.history = history
+        self.order = [key for key in job.steps if key in selected]
+        self.selected = selected
+        self.forced = forced & selected
+        self.outside = outside
+        self.forecast = forecast
+        self.stored_as: dict[str, str] = {}
+        self.digests: dict[str, dict[str, str | None]] = {}
+        self.aliases: dict[str, str] = {}
+        self.decided: dict[str, StepPlan] = {}
+        self.skipped: set[FromOutput] = set()
+        """Optional outputs of stored steps that were not yielded, and all outputs of steps skipped for want of them."""
+        self.parents = {key: list(dict.fromkeys(source.step for source in job.steps[key].upstream())) for key in self.order}
+
+    def plan(self) -> Plan:
+        plain = {key for key in self.order if not self.stores.memoizable(self.job.steps[key])}
+        self._find_stored([key for key in self.order if key not in plain])
+        self._find_outside()
+        pending: list[str] = []
+        shaken: set[str] = set()
+        """Steps that a forced step stands above: they are stored, and may not be what they would be now."""
+        for key in self.order:
+            above = [parent for parent in self.parents[key] if parent in self.forced or parent in shaken]
+            if key in self.forced:
+                self._decide(key, Verdict.RUN, Reason.FORCED)
+            elif key in plain:
+                self._decide(key, Verdict.RUN, Reason.NOT_MEMOIZABLE)
+            elif above:
+                shaken.add(key)
+                self._decide(key, Verdict.MAYBE, Reason.UPSTREAM_RUNS, above[0])
+            elif key in self.stored_as:
+                self._decide(key, Verdict.REUSE, Reason.STORED)
+                self._note_skipped(key)
+            elif self.skipped and lacks_input(self.job.steps[key], self.skipped.__contains__):
+                self._decide(key, Verdict.UNNEEDED, Reason.SKIPPED)
+                self.skipped.update(FromOutput(key, name) for name in self.job.steps[key].op.outs)
+            else:
+                pending.append(key)
+        if pending:
+            self._decide_pending(pending)
+        self._find_twins()
+        plan = Plan(
+            self.job.name,
+            True,
+            {key: self.decided[key] for key in self.order},
+            self.versions,
+            self.outside,
+            self._digests_to_know(),
+            self.forced,
+            self.aliases,
+        )
+        _check_boundary(self.job, plan.steps, self.outside)
+        return self._with_seconds(plan) if self.forecast else plan
+
+    def _decide(
+        self, key: str, verdict: Verdict, reason: Reason, detail: str = "", *, on_demand: bool = False,
+    ) -> None:
+        self.decided[key] = StepPlan(
+            key, verdict, reason, detail, self._version(key), self.stored_as.get(key) if verdict is Verdict.REUSE else None, on_demand,
+        )
+
+    def _version(self, key: str) -> str:
+        return self.versions.steps[key].version
+
+    def _find_stored(self, keys: Sequence[str]) -> None:
+        """Ask the IO managers for all outputs at once, and again for those that the history knows under another version."""
+        asked = [(self.job.steps[key], self._version(key)) for key in keys]
+        missing: list[str] = []
+        for key, there in zip(keys, self.stores.stored(asked), strict=True):
+            if there:
+                self.stored_as[key] = self._version(key)
+            else:
+                missing.append(key)
+        if not missing:
+            return
+        aliases = self.history.aliases([self._version(key) for key in missing])
+        known = [key for key in missing if self._version(key) in aliases]
+        asked = [(self.job.steps[key], aliases[self._version(key)]) for key in known]
+        for key, there in zip(known, self.stores.stored(asked), strict=True):
+            if there:
+                self.stored_as[key] = aliases[self._version(key)]
+
+    def _note_skipped(self, key: str) -> None:
+        step = self.job.steps[key]
+        if any(not out.is_required for out in step.op.outs.values()):
+            found = self.stores.skipped_outputs(step, self.stored_as[key])
+            self.skipped.update(FromOutput(key, name) for name in found)
+
+    def _find_outside(self) -> None:
+        """Find where the outputs are that selected steps read from steps that are not selected."""
+        wanted = {
+            parent: None
+            for parents in self.parents.values()
+            for parent in parents
+            if parent not in self.selected and parent not in self.outside
+        }
+        keys = [key for key in wanted if self.stores.memoizable(self.job.steps[key])]
+        self._find_stored(keys)
+        for key in keys:
+            if key in self.stored_as:
+                self.outside[key] = self._addresses(key, self.stored_as[key])
+
+    def _addresses(self, key: str, version: str) -> dict[str, Address]:
+        return {name: Address(key, name, output_version(version, name)) for name in self.job.steps[key].op.outs}
+
+    def _decide_pending(self, pending: list[str]) -> None:
+        """Decide what is not stored: forward whether it is new or lost, backward whether anything needs it."""
+        steps = self.versions.steps
+        known_local = self.history.known_local_keys([steps[key].local_key for key in pending])
+        lost = set(self.history.content_digests([self._version(key) for key in pending]))
+        tentative: dict[str, tuple[Verdict, Reason, str]] = {}
+        self._load_digests(pending)
+        for key in pending:
+            unsettled = [parent for parent in self.parents[key] if self._unsettled(parent, tentative)]
+            if not unsettled and self._version(key) in lost:
+                tentative[key] = (Verdict.RUN, Reason.OUTPUT_MISSING, "")
+            elif steps[key].local_key not in known_local:
+                tentative[key] = (Verdict.RUN, Reason.NEVER_RUN, "")
+            elif unsettled:
+                tentative[key] = (Verdict.MAYBE, Reason.UPSTREAM_RUNS, unsettled[0])
+            elif self._stored_by_content(key):
+                self._decide(key, Verdict.REUSE, Reason.SAME_CONTENT)
+            else:
+                tentative[key] = (Verdict.RUN, Reason.NEVER_RUN, "")
+        self._keep_needed(tentative)
+        self._name_changes(tentative)
+
+    def _unsettled(self, parent: str, tentative: Mapping[str, tuple[Verdict, Reason, str]]) -> bool:
+        """Whether the content of a step's outputs is only known once it has run."""
+        if parent in tentative:
+            return tentative[parent][1] is not Reason.OUTPUT_MISSING
+        decided = self.decided.get(parent)
+        return decided is not None and (
+            decided.reason is Reason.FORCED or decided.verdict is Verdict.MAYBE or decided.reason is Reason.NOT_MEMOIZABLE
+        )
+
+    def _load_digests(self, keys: Iterable[str]) -> None:
+        """Look up the content of everything that these steps read and that is stored, or was."""
+        parents = dict.fromkeys(parent for key in keys for parent in self.parents[key])
+        versions = {parent: self.stored_as.get(parent, self._version(parent)) for parent in parents if parent not in self.digests}
+        found = self.history.content_digests(list(versions.values()))
+        for parent, version in versions.items():
+            if version in found:
+                self.digests[parent] = dict(found[version])
+            elif parent in self.stored_as:
+                self.digests[parent] = dict(self.stores.content_digests(self.job.steps[parent], version))
+
+    def _digest_of(self, source: FromOutput) -> str:
+        known = self.digests.get(source.step, {}).get(source.output)
+        return known if known is not None else self.versions.output(source.step, source.output)
+
+    def _stored_by_content(self, key: str) -> bool:
+        found = content_key(self.versions.steps[key], self._digest_of)
+        version = self.history.find_contents([found]).get(found)
+        if version is None or not self.stores.stored([(self.job.steps[key], version)])[0]:
+            return False
+        self.stored_as[key] = self.aliases[self._version(key)] = version
+        self.digests[key] = dict(self.history.content_digests([version]).get(version, {}))
+        return True
+
+    def _keep_needed(self, tentative: dict[str, tuple[Verdict, Reason, str]]) -> None:
+        """Go backward from what must be there: the last steps, the job's outputs, and what running steps read."""
+        goals = self._goals()
+        needed_by: dict[str, Verdict] = {}
+        for key in reversed(self.order):
+            if key in tentative:
+                verdict, reason, detail = tentative[key]
+                need = Verdict.RUN if key in goals else needed_by.get(key)
+                on_demand = False
+                if need is None:
+                    verdict, reason = Verdict.UNNEEDED, Reason.NOT_READ
+                elif reason is Reason.OUTPUT_MISSING:
+                    verdict, on_demand = need, need is Verdict.MAYBE
+                self._decide(key, verdict, reason, detail, on_demand=on_demand)
+            verdict = self.decided[key].verdict
+            if verdict in {Verdict.RUN, Verdict.MAYBE}:
+                for parent in self.parents[key]:
+                    if needed_by.get(parent) is not Verdict.RUN:
+                        needed_by[parent] = verdict
+
+    def _goals(self) -> set[str]:
+        read = {parent for parents in self.parents.values() for parent in parents}
+        given = {source.step for source in self.job.outputs.values() if type(source) is FromOutput}
+        return {key for key in self.order if key not in read or key in given}
+
+    def _find_twins(self) -> None:
+        """Of several steps with one version, let the first run and the others wait for it."""
+        first: dict[object, str] = {}
+        for key in self.order:
+            step = self.decided[key]
+            if step.verdict not in {Verdict.RUN, Verdict.MAYBE} or step.reason is Reason.NOT_MEMOIZABLE:
+                continue
+            stores = tuple((name, out.io_manager_key, out.is_nothing) for name, out in self.job.steps[key].op.outs.items())
+            owner = first.setdefault((step.version, stores), key)
+            if owner != key:
+                self._decide(key, Verdict.MAYBE, Reason.SAME_VERSION, owner, on_demand=step.on_demand)
+
+    def _name_changes(self, tentative: Mapping[str, tuple[Verdict, Reason, str]]) -> None:
+        """Say what changed in the steps that run anew, against the recipe of the last time."""
+        anew = [key for key in tentative if self.decided[key].reason is Reason.NEVER_RUN]
+        last = self.history.last_recipes(self.job.name, anew)
+        for key in anew:
+            if key in last:
+                reason, detail = difference(last[key], recipe_of(key, self.versions))
+                self._decide(key, Verdict.RUN, reason, detail)
+
+    def _digests_to_know(self) -> dict[str, dict[str, str | None]]:
+        """What execution will need to compute content keys: the content of what MAYBE steps read."""
+        maybe = [key for key, step in self.decided.items() if step.verdict is Verdict.MAYBE]
+        running = [key for key, step in self.decided.items() if step.verdict is Verdict.RUN]
+        if maybe or running:
+            self._load_digests([*maybe, *running])
+        return self.digests
+
+    def _with_seconds(self, plan: Plan) -> Plan:
+        from msgspec.structs import replace
+
+        seconds = self.history.seconds(self.job.name, list(plan.steps))
+        steps = {key: replace(step, seconds=seconds.get(key)) for key, step in plan.steps.items()}
+        return replace(plan, steps=steps)
+
+
+def lacks_input(step: Step, was_skipped: Callable[[FromOutput], bool]) -> bool:
+    """Whether a step must be skipped: an output that it reads was not yielded, or none of those that a list would hold."""
+    for source in step.inputs.values():
+        if type(source) is FromOutput and was_skipped(source):
+            return True
+        if type(source) is FromList and source.members:
+            outputs = [member for member in source.members if type(member) is FromOutput]
+            if len(outputs) == len(source.members) and all(was_skipped(member) for member in outputs):
+                return True
+    return False
+
+
+def difference(old: Recipe, new: Recipe) -> tuple[Reason, str]:
+    """Name the first kind of part in which two recipes differ, and which parts those are."""
+    before = {(part.kind, part.name): part.hash for part in old.parts}
+    after = {(part.kind, part.name): part.hash for part in new.parts}
+    changed = [at for at in {**before, **after} if before.get(at) != after.get(at)]
+    for kind, reason in _CHANGE_OF_KIND:
+        names = [name for found, name in changed if found == kind]
+        if names:
+            return reason, ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return Reason.CODE_CHANGED, "what versions are made of, in memo itself"
+
+
+def _check_boundary(job: JobDefinition, steps: Mapping[str, StepPlan], outside: Mapping[str, object]) -> None:
+    for key, step in steps.items():
+        if step.verdict in {Verdict.REUSE, Verdict.UNNEEDED}:
+            continue
+        for source in job.steps[key].upstream():
+            if source.step not in steps and source.step not in outside:
+                raise SelectionError(
+                    f"{job.steps[key].where} is selected and reads from {source.step!r}, which is neither selected nor stored: "
+                    f"select '*{key}', or run {source.step!r} first",
+                )
+
+
+__all__ = [
+    "Plan",
+    "Reason",
+    "StepPlan",
+    "StepVersion",
+    "Stores",
+    "Verdict",
+    "difference",
+    "make_plan",
+    "plan_without_memoization",
+]

@@ -1,0 +1,1 @@
+"""Assemble: settings, home, families and the engine, into what the doors call."""

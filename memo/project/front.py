@@ -1,0 +1,26 @@
+"""What the front door takes from the families, made of what they offer when it is first used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from memo.definition.families import IO_MANAGERS, STRATEGIES, family_member
+from memo.definition.resource import IOManagerDefinition
+
+if TYPE_CHECKING:
+    from memo.contracts.version_strategy import VersionStrategy
+
+    fs_io_manager: IOManagerDefinition
+    mem_io_manager: IOManagerDefinition
+    SourceHashVersionStrategy: type[VersionStrategy]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "SourceHashVersionStrategy":
+        found: Any = family_member(STRATEGIES, "source_hash")
+    elif name in {"fs_io_manager", "mem_io_manager"}:
+        found = IOManagerDefinition.from_spec(family_member(IO_MANAGERS, name.removesuffix("_io_manager")))
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found

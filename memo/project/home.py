@@ -1,0 +1,105 @@
+"""The home: the folder where runs, outputs and logs are kept, and how it is found."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from memo.errors import HomeError
+
+if TYPE_CHECKING:
+    from memo.catalog import Catalog
+
+HOME_VARIABLE = "MEMO_HOME"
+_FOLDER = ".memo"
+
+
+class Home:
+    """A folder with a catalog, a storage and logs.
+
+    Args:
+        path: The folder; made at the first write.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(os.path.abspath(path))
+        self._catalog: Catalog | None = None
+
+    def __repr__(self) -> str:
+        return f"Home({str(self.path)!r})"
+
+    @property
+    def storage_dir(self) -> str:
+        """Where outputs are stored that name no other place."""
+        return str(self.path / "storage")
+
+    def logs_dir(self, run_id: str) -> str:
+        """Where what the steps of a run print is kept."""
+        return str(self.path / "logs" / run_id)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog; its file is opened when it is first asked."""
+        if self._catalog is None:
+            from memo.catalog import Catalog
+
+            self._catalog = Catalog.open(self.path / "catalog.db")
+        return self._catalog
+
+    def make(self) -> None:
+        """Make the folder where it is not there.
+
+        Raises:
+            HomeError: It cannot be made or written to.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            ignore = self.path / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", encoding="utf-8")
+        except OSError as error:
+            raise HomeError(
+                f"the home cannot be written to ({error.strerror}): choose another with --home or {HOME_VARIABLE}",
+                where=str(self.path),
+            ) from error
+        if not os.access(self.path, os.W_OK):
+            raise HomeError(
+                f"the home is read-only: choose another with --home or {HOME_VARIABLE}", where=str(self.path),
+            )
+
+    def close(self) -> None:
+        """Close the catalog."""
+        if self._catalog is not None:
+            self._catalog.close()
+            self._catalog = None
+
+
+def find_root(start: str | os.PathLike[str] | None = None) -> Path:
+    """Find the project's root: the nearest folder upward with ``memo.toml``, a ``pyproject.toml`` that holds ``[tool.memo]``,
+    or a home; else the folder itself.
+    """  # noqa: D205 - one sentence
+    here = Path(os.path.abspath(start or os.getcwd()))
+    for folder in (here, *here.parents):
+        if (folder / "memo.toml").is_file() or (folder / _FOLDER).is_dir() or _holds_settings(folder / "pyproject.toml"):
+            return folder
+    return here
+
+
+def _holds_settings(path: Path) -> bool:
+    try:
+        return b"[tool.memo" in path.read_bytes()
+    except OSError:
+        return False
+
+
+def find_home(given: Home | str | os.PathLike[str] | None = None, *, setting: str | None = None, root: Path | None = None) -> Home:
+    """Find the home: as given, as ``MEMO_HOME`` says, as the settings say, else ``.memo`` at the project's root."""
+    if isinstance(given, Home):
+        return given
+    if given is not None:
+        return Home(given)
+    if os.environ.get(HOME_VARIABLE):
+        return Home(os.environ[HOME_VARIABLE])
+    folder = root or find_root()
+    return Home(folder / setting) if setting else Home(folder / _FOLDER)

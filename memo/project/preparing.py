@@ -1,0 +1,180 @@
+"""From a job and a wish to a plan: config resolved, IO managers made, versions told, verdicts decided."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from memo.definition.families import IO_MANAGERS, STRATEGIES, family_member
+from memo.definition.ports import DEFAULT_IO_MANAGER_KEY
+from memo.definition.resource import IOManagerDefinition, as_resource
+from memo.definition.run_config import resolve_run_config
+from memo.definition.selection import select_steps
+from memo.execution.environment import MARKERS, RunEnvironment
+from memo.execution.resources import ResourceScope
+from memo.execution.run import new_run_id
+from memo.execution.storage import StepStorage
+from memo.planning import Plan, Reason, make_plan, plan_without_memoization
+from memo.tags import memoization_wish
+from memo.versioning import resolve_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from memo.contracts.executor import Address
+    from memo.contracts.run_store import History
+    from memo.contracts.version_strategy import VersionStrategy
+    from memo.definition.job import JobDefinition
+    from memo.definition.resource import ResourceDefinition
+    from memo.project.home import Home
+
+
+class Wish(Struct, frozen=True):
+    """What a run is asked to be.
+
+    Attributes:
+        run_config: Laid over the job's own.
+        tags: Of the run, checked.
+        selection: Which steps; None for all.
+        force: True to run all of them whatever is stored, or a selection of those to run so.
+        input_values: Values of the job's inputs.
+        memoize_by_default: Whether a job without strategy and tag is memoized.
+        outside: Known places of outputs of steps that are not selected.
+        selected: The steps themselves, where they are known and not to be read from a selection.
+        reason: Why the steps of a run without memoization run.
+        forecast: Whether to look up how long steps take.
+    """
+
+    run_config: Any = None
+    tags: dict[str, str] = {}
+    selection: tuple[str, ...] | None = None
+    force: bool | tuple[str, ...] = False
+    input_values: Mapping[str, Any] | None = None
+    memoize_by_default: bool = False
+    outside: dict[str, dict[str, Address]] = {}
+    selected: frozenset[str] | None = None
+    reason: Reason = Reason.MEMOIZATION_OFF
+    forecast: bool = False
+
+
+class Prepared:
+    """A plan with all that is needed to carry it out; a context manager that ends its resources."""
+
+    def __init__(
+        self, plan: Plan, environment: RunEnvironment, scope: ResourceScope, storage: StepStorage, history: History | None,
+    ) -> None:
+        self.plan = plan
+        self.environment = environment
+        self.scope = scope
+        self.storage = storage
+        self.history = history
+
+    def __enter__(self) -> Prepared:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.scope.close()
+
+
+def is_memoized(job: JobDefinition, tags: Mapping[str, str], *, by_default: bool) -> bool:
+    """Whether a run of a job is memoized: as the run's tag says, as the job's says, where it has a strategy, by default."""
+    wish = memoization_wish(job.tags, tags)
+    return wish if wish is not None else by_default or job.version_strategy is not None
+
+
+def strategy_of(job: JobDefinition) -> VersionStrategy:
+    """The job's version strategy, or the one that looks at the source."""
+    if job.version_strategy is not None:
+        return job.version_strategy
+    strategy: VersionStrategy = family_member(STRATEGIES, "source_hash")()
+    return strategy
+
+
+def definitions_for(job: JobDefinition, *, keeps: bool) -> dict[str, ResourceDefinition]:
+    """The job's resources with those the engine adds: the default IO manager and the one for markers.
+
+    Args:
+        job: The job.
+        keeps: Whether outputs are kept; otherwise they stay in memory.
+    """
+    spec = family_member(IO_MANAGERS, "fs" if keeps else "mem")
+    added: dict[str, ResourceDefinition] = {MARKERS: IOManagerDefinition.from_spec(spec)}
+    if DEFAULT_IO_MANAGER_KEY not in job.resource_defs:
+        added[DEFAULT_IO_MANAGER_KEY] = IOManagerDefinition.from_spec(spec)
+    return {**added, **job.resource_defs}
+
+
+def prepare(job: JobDefinition, wish: Wish, *, home: Home | None, run_id: str | None = None) -> Prepared:
+    """Make the plan of a run.
+
+    Args:
+        job: The job.
+        wish: What the run is asked to be.
+        home: Where outputs and history are; None for a run that keeps nothing.
+        run_id: Of the run; made up where left out.
+
+    Raises:
+        MemoError: The config, the selection, a version or an IO manager is not as it must be.
+    """
+    memoized = is_memoized(job, wish.tags, by_default=wish.memoize_by_default)
+    definitions = definitions_for(job, keeps=home is not None)
+    config = resolve_run_config(job, {key: each for key, each in definitions.items() if key != MARKERS}, wish.run_config, wish.input_values)
+    environment = RunEnvironment(
+        job,
+        definitions,
+        config,
+        run_id or new_run_id(),
+        wish.run_config,
+        wish.tags,
+        home.storage_dir if home else None,
+        home.logs_dir(run_id) if home and run_id else None,
+    )
+    scope = ResourceScope(environment)
+    storage = StepStorage(environment, scope)
+    try:
+        plan = _plan(job, wish, environment, storage, home, memoized=memoized)
+    except BaseException:
+        scope.close()
+        raise
+    return Prepared(plan, environment, scope, storage, home.catalog if home else None)
+
+
+def _plan(
+    job: JobDefinition, wish: Wish, environment: RunEnvironment, storage: StepStorage, home: Home | None, *, memoized: bool,
+) -> Plan:
+    selected = wish.selected
+    if selected is None:
+        selected = frozenset(job.steps) if wish.selection is None else select_steps(job.steps, wish.selection)
+    if not memoized:
+        return plan_without_memoization(job, selected, wish.reason, wish.outside)
+    assert home is not None
+    versions = resolve_versions(job, environment.config, strategy_of(job), environment.resource_defs)
+    if wish.force is True:
+        forced = selected
+    else:
+        forced = select_steps(job.steps, wish.force) if wish.force else frozenset()
+    return make_plan(
+        job,
+        versions,
+        storage,
+        home.catalog,
+        selected=selected,
+        forced=forced,
+        outside=wish.outside,
+        forecast=wish.forecast,
+    )
+
+
+def with_resources(job: JobDefinition, resources: Mapping[str, Any] | None) -> JobDefinition:
+    """The job with some of its resources replaced."""
+    if not resources:
+        return job
+    return job.with_resources({key: as_resource(value, key) for key, value in resources.items()})
+
+
+def selection_of(given: Iterable[str] | str | None) -> tuple[str, ...] | None:
+    """Take a selection as clauses."""
+    if given is None:
+        return None
+    return tuple(given.replace(",", " ").split()) if isinstance(given, str) else tuple(given)

@@ -1,0 +1,122 @@
+"""Looking into objects of any kind without running any code of theirs.
+
+Attributes are read through the descriptors of the built-in types themselves, so that neither ``__getattr__``,
+``__class__``, nor a metaclass of the user's has a say. Kinds are asked of ``type(obj)``, never of ``isinstance``.
+"""
+
+from __future__ import annotations
+
+from types import GetSetDescriptorType, MappingProxyType, MemberDescriptorType, ModuleType
+from typing import Any
+
+_mro: Any = type.__dict__["__mro__"].__get__
+_bases: Any = type.__dict__["__bases__"].__get__
+_dict: Any = type.__dict__["__dict__"].__get__
+_name: Any = type.__dict__["__name__"].__get__
+_qualname: Any = type.__dict__["__qualname__"].__get__
+_module: Any = type.__dict__["__module__"].__get__
+_flags: Any = type.__dict__["__flags__"].__get__
+_subclasses: Any = type.__dict__["__subclasses__"]
+
+_HEAP_TYPE = 1 << 9
+
+
+class Missing:
+    """The type of `MISSING`: nothing is there, not even None."""
+
+
+MISSING = Missing()
+
+
+def is_class(obj: object) -> bool:
+    """Whether it is a class, whatever its ``__class__`` says."""
+    return issubclass(type(obj), type)
+
+
+def is_module(obj: object) -> bool:
+    """Whether it is a module, whatever its ``__class__`` says."""
+    return issubclass(type(obj), ModuleType)
+
+
+def class_mro(cls: type) -> tuple[type, ...]:
+    """The real method resolution order."""
+    found: tuple[type, ...] = _mro(cls)
+    return found
+
+
+def class_bases(cls: type) -> tuple[type, ...]:
+    """The direct bases."""
+    found: tuple[type, ...] = _bases(cls)
+    return found
+
+
+def class_dict(cls: type) -> MappingProxyType[str, Any]:
+    """The class's own attributes, as they are kept: descriptors unbound."""
+    found: MappingProxyType[str, Any] = _dict(cls)
+    return found
+
+
+def class_name(cls: type) -> str:
+    """The ``__name__``."""
+    return str(_name(cls))
+
+
+def class_qualname(cls: type) -> str:
+    """The ``__qualname__``."""
+    return str(_qualname(cls))
+
+
+def class_module(cls: type) -> str:
+    """The name of the module that the class says it is from; empty where it says none."""
+    try:
+        name = _module(cls)
+    except AttributeError:
+        return ""
+    return name if type(name) is str else ""
+
+
+def class_subclasses(cls: type) -> list[type]:
+    """The direct subclasses that are alive."""
+    found: list[type] = _subclasses(cls)
+    return found
+
+
+def is_heap_type(cls: type) -> bool:
+    """Whether the class was made at run time; the others are static parts of compiled code."""
+    return bool(_flags(cls) & _HEAP_TYPE)
+
+
+def module_dict(module: object) -> dict[str, Any]:
+    """A module's own namespace."""
+    found: dict[str, Any] = ModuleType.__dict__["__dict__"].__get__(module)
+    return found
+
+
+def instance_dict(obj: object) -> dict[str, Any] | None:
+    """What an instance keeps in its ``__dict__``, None where it has none that can be seen."""
+    for base in _mro(type(obj)):
+        getter = _dict(base).get("__dict__")
+        if type(getter) is GetSetDescriptorType:
+            try:
+                found = getter.__get__(obj)
+            except (AttributeError, TypeError):
+                continue
+            if issubclass(type(found), dict):
+                return found  # type: ignore[no-any-return]
+    return None
+
+
+def slot_descriptors(cls: type) -> list[tuple[str, Any]]:
+    """The slots of a class and of its parents, as (name, descriptor), nearest class first."""
+    return [
+        (name, found)
+        for base in _mro(cls)
+        for name, found in _dict(base).items()
+        if type(found) is MemberDescriptorType and name != "__weakref__"
+    ]
+
+
+def type_label(obj: object) -> str:
+    """The dotted name of an object's type, for naming it in texts and hashes."""
+    kind = type(obj)
+    return f"{class_module(kind)}.{class_qualname(kind)}"

@@ -1,0 +1,111 @@
+"""A catalog of many runs answers as fast as one of few: every statement goes by an index."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from memo.catalog import Catalog
+from memo.contracts.run_store import Materialization, OutputRecord, Recipe, RunRecord
+from memo.errors import HomeError
+from memo.events import Event, EventType, RunStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+RUN = RunRecord("r1", "job", RunStatus.SUCCESS, 1.0, steps={"a": ("RUN", "never run", "success")})
+DONE = Materialization("r1", "job", "a", (OutputRecord("x"),), "v1", "l1", "c1", Recipe("v1"))
+
+USES: dict[str, Callable[[Catalog], object]] = {
+    "aliases": lambda catalog: catalog.aliases(["v2", "v3"]),
+    "content_digests": lambda catalog: catalog.content_digests(["v1", "v2"]),
+    "find_contents": lambda catalog: catalog.find_contents(["c1", "c2"]),
+    "known_local_keys": lambda catalog: catalog.known_local_keys(["l1", "l2"]),
+    "last_recipes": lambda catalog: catalog.last_recipes("job", ["a", "b"]),
+    "seconds": lambda catalog: catalog.seconds("job", ["a", "b"]),
+    "get_run": lambda catalog: catalog.get_run("r"),
+    "list_runs": lambda catalog: catalog.list_runs(),
+    "list_runs of a job": lambda catalog: catalog.list_runs(job_name="job"),
+    "events": lambda catalog: catalog.events("r1"),
+    "events of a step": lambda catalog: catalog.events("r1", step_key="a"),
+    "materializations": lambda catalog: catalog.materializations("r1"),
+    "source": lambda catalog: catalog.source("d1"),
+    "add_run": lambda catalog: catalog.add_run(RUN),
+    "add_events": lambda catalog: catalog.add_events([Event(EventType.LOG, "r1", 1.0, "a")]),
+    "add_materializations": lambda catalog: catalog.add_materializations([DONE], {"d2": "text"}),
+    "add_aliases": lambda catalog: catalog.add_aliases([("r1", "b", "v2", "v1", Recipe("v2"))]),
+}
+
+
+def statements_of(catalog: Catalog, use: Callable[[Catalog], object]) -> list[str]:
+    """The statements that SQLite was really given, with their parameters in place."""
+    seen: list[str] = []
+    catalog._database.ask(lambda database: database.set_trace_callback(seen.append), None)
+    use(catalog)
+    catalog._database.ask(lambda database: database.set_trace_callback(None), None)
+    return [statement for statement in seen if not statement.startswith(("BEGIN", "COMMIT", "--"))]
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_nothing_is_found_by_looking_at_everything(
+    catalog: Catalog, path: Path, use: Callable[[Catalog], object]
+) -> None:
+    catalog.add_run(RUN)
+    catalog.add_events([Event(EventType.LOG, "r1", 1.0, "a")])
+    catalog.add_materializations([DONE], {"d1": "text"})
+    catalog.add_aliases([("r0", "a", "v2", "v1", Recipe("v2"))])
+    statements = statements_of(catalog, use)
+    assert statements
+
+    database = sqlite3.connect(path)
+    try:
+        for statement in statements:
+            plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {statement}")]
+            scans = [
+                line
+                for line in plan
+                if line.startswith("SCAN") and "VIRTUAL TABLE" not in line and line != "SCAN CONSTANT ROW"
+            ]
+            if statement.lstrip().startswith("SELECT") and "ORDER BY started_at DESC" in statement:
+                # The latest runs: read from the end of an index, and no further than the limit.
+                assert not any("TEMP B-TREE" in line for line in plan), plan
+                scans = [line for line in scans if "USING INDEX runs_by_time" not in line]
+            assert scans == [], f"{statement}\n{plan}"
+    finally:
+        database.close()
+
+
+def test_listing_runs_does_not_read_their_steps(catalog: Catalog, path: Path) -> None:
+    catalog.add_run(RUN)
+    database = sqlite3.connect(path)
+    database.execute("UPDATE runs SET steps = x'ff'")
+    database.commit()
+    database.close()
+
+    assert [run.run_id for run in catalog.list_runs()] == ["r1"]
+    with pytest.raises(HomeError, match="damaged"):
+        catalog.get_run("r1")
+
+
+def test_a_run_is_one_row_however_many_steps_it_has(catalog: Catalog) -> None:
+    steps = {f"layer.op_{number}": ("REUSE", "all outputs are stored", "reused") for number in range(1000)}
+    run = RunRecord("r1", "job", RunStatus.SUCCESS, 1.0, steps=steps)
+    catalog.add_run(RUN)
+
+    statements = statements_of(catalog, lambda catalog: catalog.add_run(run))
+
+    assert len([statement for statement in statements if "INSERT" in statement]) == 1
+    kept = catalog._database.ask(lambda db: db.execute("SELECT length(steps) FROM runs").fetchone(), None)
+    assert kept is not None
+    assert kept[0] < 10_000
+
+
+def test_a_question_is_one_statement_however_many_keys_it_has(catalog: Catalog) -> None:
+    catalog.add_materializations([DONE], {})
+    keys = [f"key {number}" for number in range(10_000)]
+
+    for ask in (catalog.aliases, catalog.content_digests, catalog.find_contents, catalog.known_local_keys):
+        assert len(statements_of(catalog, lambda _, ask=ask: ask(keys))) == 1  # type: ignore[misc]
