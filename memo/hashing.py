@@ -19,6 +19,10 @@ RECIPE = 1
 and still read what was stored under an older one."""
 
 
+_HEAP_TYPE = 1 << 9
+"""Py_TPFLAGS_HEAPTYPE: set for every class that was made by a class statement."""
+
+
 class UnencodableError(TypeError):
     """A value of a type that the canonical encoding does not know."""
 
@@ -92,7 +96,12 @@ def _encode(value: Any, out: bytearray) -> None:
         _tagged(out, b"s", _text(value))
     elif kind is bytes:
         _tagged(out, b"b", value)
-    elif kind is list:
+    else:
+        _encode_container(value, kind, out)
+
+
+def _encode_container(value: Any, kind: type, out: bytearray) -> None:
+    if kind is list:
         _encode_many(b"l", value, len(value), out)
     elif kind is tuple:
         _encode_many(b"t", value, len(value), out)
@@ -114,6 +123,13 @@ def _encode_rare(value: Any, kind: type, out: bytearray) -> None:
         _tagged(out, b"y", bytes(value))
     elif kind is range:
         _encode_many(b"r", (value.start, value.stop, value.step), 3, out)
+    elif module == "datetime" and getattr(value, "tzinfo", None) is not None:
+        # Apart, since a time zone may be of any class.
+        out += b"w"
+        _encode(value.replace(tzinfo=None), out)
+        _encode(value.tzinfo, out)
+    elif module == "zoneinfo" and value.key is None:
+        raise UnencodableError("a time zone without a key, read from a file, has no canonical encoding")
     elif module in {"datetime", "decimal", "fractions", "uuid", "pathlib", "zoneinfo", "pathlib._local"}:
         # Their repr is exact, and made by the standard library: no user code runs.
         _tagged(out, b"q", _text(repr(value)))
@@ -126,16 +142,36 @@ def _encode_rare(value: Any, kind: type, out: bytearray) -> None:
 
 def _encode_record(value: Any, kind: type, out: bytearray) -> None:
     """Encode a dataclass, Struct or named tuple by the name of its class and its fields."""
-    if "__dataclass_fields__" in kind.__dict__:
-        names = tuple(kind.__dict__["__dataclass_fields__"])
-    elif "__struct_fields__" in kind.__dict__:
-        names = tuple(kind.__dict__["__struct_fields__"])
+    if "__dataclass_fields__" in kind.__dict__ and not _has_builtin_content(kind):
+        names = _dataclass_names(value, kind)
+    elif hasattr(type(kind), "__struct_fields__"):
+        names = list(kind.__struct_fields__)  # type: ignore[attr-defined] # msgspec keeps it on the metaclass
     elif kind.__bases__ == (tuple,) and "_fields" in kind.__dict__:
-        names = tuple(kind.__dict__["_fields"])
+        names = list(kind.__dict__["_fields"])
     else:
-        raise UnencodableError(f"a value of type {kind.__module__}.{kind.__qualname__} has no canonical encoding")
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        raise UnencodableError(f"a value of type {name} has no canonical encoding")
     _tagged(out, b"C", _text(kind.__qualname__))
-    _encode_many(b"d", (part for name in names for part in (name, getattr(value, name))), 2 * len(names), out)
+    try:
+        parts = [part for name in names for part in (name, getattr(value, name))]
+    except AttributeError as error:
+        raise UnencodableError(f"a {kind.__qualname__} cannot be encoded: {error}") from None
+    _encode_many(b"d", parts, len(parts), out)
+
+
+def _dataclass_names(value: Any, kind: type) -> list[str]:
+    """The fields of a dataclass instance, and whatever else was set on it that is no cached property."""
+    from dataclasses import fields  # there is an instance of a dataclass, so this is imported already
+    from functools import cached_property
+
+    names = [field.name for field in fields(value)]
+    others = sorted(getattr(value, "__dict__", {}).keys() - set(names))
+    return names + [name for name in others if not isinstance(getattr(kind, name, None), cached_property)]
+
+
+def _has_builtin_content(kind: type) -> bool:
+    """Whether a class extends list, dict, an exception or the like, whose content is in no field."""
+    return any(each is not object and not each.__flags__ & _HEAP_TYPE for each in kind.__mro__)
 
 
 class Hasher:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 import sysconfig
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Owner = Literal["user", "installed", "stdlib", "memo"]
 
@@ -19,22 +22,30 @@ def _stdlib_folders() -> tuple[str, ...]:
 
 
 def owner_of_module(name: str | None) -> Owner:
-    """Say whose the module of this name is.
-
-    A module under ``site-packages`` or ``dist-packages`` is installed; one of the interpreter's own is
-    ``stdlib``; everything else, editable installs and notebooks included, is the user's.
-    """
+    """Say whose the module of this name is; where it is loaded, as `owner_of_namespace` does."""
     if not name:
         return "user"
     root = name.partition(".")[0]
+    module = sys.modules.get(name) or sys.modules.get(root)
+    return owner_of_namespace({"__name__": name, "__file__": getattr(module, "__file__", None)})
+
+
+def owner_of_namespace(namespace: Mapping[str, object]) -> Owner:
+    """Say whose the code with these globals is.
+
+    A file under ``site-packages`` or ``dist-packages`` is installed; one of the interpreter's own is
+    ``stdlib``; everything else, editable installs and notebooks included, is the user's. The name decides
+    only where there is no file: a user's ``queue.py`` is the user's.
+    """
+    name, file = namespace.get("__name__"), namespace.get("__file__")
+    root = name.partition(".")[0] if type(name) is str else ""
     if root in _OURS:
         return "memo"
-    if root == "__main__":
-        return "user"
+    if type(file) is str:
+        return owner_of_file(file)
     if root in sys.stdlib_module_names or root in sys.builtin_module_names:
         return "stdlib"
-    module = sys.modules.get(name) or sys.modules.get(root)
-    return owner_of_file(getattr(module, "__file__", None))
+    return "user"
 
 
 def owner_of_file(path: str | None) -> Owner:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from memo.content import content_digest
 from memo.contracts.run_store import Recipe, RecipePart
 from memo.contracts.version_strategy import CodeVersion, OpVersionContext, ResourceVersionContext
+from memo.definition.families import STRATEGIES, family_member
 from memo.definition.job import resource_order
 from memo.definition.resource import InputManagerDefinition, IOManagerDefinition
 from memo.definition.step import FromInputManager, FromJobInput, FromList, FromOutput, FromRunConfig, FromValue
@@ -16,7 +17,7 @@ from memo.errors import MemoError, VersionError
 from memo.hashing import UnencodableError, digest, named_digest, value_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from memo.contracts.version_strategy import VersionStrategy
     from memo.definition.job import JobDefinition
@@ -124,6 +125,27 @@ def resolve_versions(
         return _Resolution(job, config, strategy, resource_defs).run()
 
 
+def strategy_of(job: JobDefinition) -> VersionStrategy:
+    """The job's version strategy, or the one that looks at the source."""
+    if job.version_strategy is not None:
+        return job.version_strategy
+    strategy: VersionStrategy = family_member(STRATEGIES, "source_hash")()
+    return strategy
+
+
+def op_versions(
+    job: JobDefinition,
+    config: RunConfig,
+    strategy: VersionStrategy,
+    resource_defs: Mapping[str, ResourceDefinition],
+    step_keys: Iterable[str],
+) -> dict[str, str]:
+    """Determine `StepVersion.op_version` of some steps only, as a worker does to see that its code is what was planned."""
+    with strategy.planning():
+        resolution = _Resolution(job, config, strategy, resource_defs)
+        return {key: resolution.op_version(job.steps[key])[1] for key in step_keys}
+
+
 class _Resolution:
     """The state of one pass over a job."""
 
@@ -147,10 +169,14 @@ class _Resolution:
         }
         return Versions(self.found, self.resources, warnings)
 
-    def step(self, step: Step) -> StepVersion:
+    def op_version(self, step: Step) -> tuple[CodeVersion, str]:
         config = self.config.ops.get(step.key)
         code = self.code_of(step.op, config)
-        op_version = digest("op", code.version, self._value(config, step.config_path + ".config") if config is not None else NO_CONFIG)
+        return code, digest("op", code.version, self._value(config, step.config_path + ".config"))
+
+    def step(self, step: Step) -> StepVersion:
+        config = self.config.ops.get(step.key)
+        code, op_version = self.op_version(step)
         resources = {key: self.resource(key).version for key in sorted(step.op.required_resource_keys)}
         inputs: list[tuple[str, bool, tuple[FromOutput | str, ...]]] = []
         values: list[tuple[str, str, str]] = []

@@ -176,11 +176,14 @@ class Database:
 
     def _checked_number(self, connection: Connection) -> int:
         """The number of the file's schema, 0 where it is empty; nothing is changed to find out."""
+        # In one view of the file: another process may be making the catalog at this moment.
+        connection.execute("BEGIN")
         number = _number(connection)
         if number == 0:
             ours = connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
         else:
             ours = connection.execute("PRAGMA application_id").fetchone()[0] == schema.APPLICATION_ID
+        connection.execute("COMMIT")
         if not ours:
             raise failures.foreign(self.path)
         if number > schema.CURRENT:

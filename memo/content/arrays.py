@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from memo.content.digesting import NoDigestError
+from memo.content.digesting import STAND_INS, NoDigestError
 from memo.hashing import Hasher
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = ["STAND_INS"]
 
 _PLAIN = "biufcmMSUV"
 """The kinds of elements whose bytes are all of their content."""
@@ -36,14 +31,17 @@ def _bytes_digest(array: np.ndarray[Any, Any]) -> str:
     if array.nbytes == 0:
         return hasher.hexdigest()
     if array.flags.c_contiguous:
-        hasher.write(memoryview(array.reshape(-1).view(np.uint8)))
+        hasher.write(array.reshape(-1).view(np.uint8).data)
         return hasher.hexdigest()
     pieces = np.nditer(
-        array, flags=["external_loop", "buffered"], order="C", buffersize=max(1, (1 << 20) // array.itemsize),
+        array,
+        flags=["external_loop", "buffered"],
+        order="C",
+        buffersize=max(1, (1 << 20) // array.itemsize),
     )
     for piece in pieces:
-        hasher.write(memoryview(np.ascontiguousarray(piece).view(np.uint8)))
+        hasher.write(np.ascontiguousarray(piece).view(np.uint8).data)
     return hasher.hexdigest()
 
 
-STAND_INS: dict[type, Callable[[Any], object]] = {np.ndarray: _parts}
+STAND_INS[np.ndarray] = _parts

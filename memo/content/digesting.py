@@ -1,9 +1,9 @@
 """The digest of any value's content, taken over a pickle stream made for hashing alone.
 
 Equal digests mean equal values; the other way round holds for plain data, arrays and tables. Objects are
-written out wherever they occur, so that sharing and interning do not show; sets, arrays, frames and tables
-are stood in for by digests of their own (`memo.content.arrays`, `frames`, `tables`), so that neither the order
-of a set nor the layout of a table shows, and large buffers are hashed in place, never copied.
+written out wherever they occur, so that sharing and interning do not show. Digests of their own stand for
+sets, arrays, frames and tables (`memo.content.arrays`, `frames`, `tables`), so that neither a set's order nor
+a table's layout shows, and large buffers are hashed in place, never copied.
 
 A value has no digest where equal bytes would not mean an equal effect on what reads it: instances of the
 user's own classes (their methods may change while their state does not), the user's functions, and whatever
@@ -25,7 +25,7 @@ from memo.ownership import owner_of_module
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["NoDigestError", "content_digest", "refuse_users"]
+__all__ = ["STAND_INS", "NoDigestError", "content_digest", "refuse_users"]
 
 _LIMIT = 256 * 1024 * 1024
 """Bytes of stream before giving up: shared parts are written out at every place they occur, which can grow
@@ -35,10 +35,11 @@ _ROOMS = {
     "numpy": "memo.content.arrays",
     "pandas": "memo.content.frames",
     "pyarrow": "memo.content.tables",
-    "polars": "memo.content.polars_frames",
 }
-_stand_ins: dict[type, Callable[[Any], object]] = {}
-"""For a class: what gives, for an instance, the parts whose digest stands for it in the stream."""
+
+STAND_INS: dict[type, Callable[[Any], object]] = {}
+"""For a class: what gives, for an instance, the parts whose digest stands for it in the stream. Filled by the
+rooms above as they are imported, which is when a value can be of their package."""
 
 
 class NoDigestError(Exception):
@@ -54,10 +55,10 @@ def content_digest(value: object) -> str | None:
     >>> content_digest([1, "a"]) == content_digest([1, "".join(["a"])])
     True
     """
-    for package, room in _ROOMS.items():
-        if package in sys.modules and room not in sys.modules:
-            _stand_ins.update(import_module(room).STAND_INS)
     try:
+        for package, room in _ROOMS.items():
+            if package in sys.modules and room not in sys.modules:
+                import_module(room)
         return _digest(value, {})
     except Exception:  # noqa: BLE001 - a strange object may raise anything when pickled: it has no digest then
         return None
@@ -101,7 +102,10 @@ class _Sink:
 
 class _ContentPickler(pickle.Pickler):
     def __init__(
-        self, sink: _Sink, buffers: list[pickle.PickleBuffer], seen: dict[int, tuple[object, object]],
+        self,
+        sink: _Sink,
+        buffers: list[pickle.PickleBuffer],
+        seen: dict[int, tuple[object, object]],
     ) -> None:
         super().__init__(sink, protocol=5, buffer_callback=buffers.append)
         self.fast = True  # without a memo: every object is written out wherever it occurs
@@ -112,7 +116,7 @@ class _ContentPickler(pickle.Pickler):
         kind = type(obj)
         if kind is set or kind is frozenset:
             return (kind.__name__, *self._members(obj))
-        parts_of = _stand_ins.get(kind)
+        parts_of = STAND_INS.get(kind)
         if parts_of is None:
             return None
         known = self._seen.get(id(obj))

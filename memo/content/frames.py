@@ -1,15 +1,13 @@
-"""What stands for pandas' frames, series and masked arrays: labels and columns, however they lie in memory."""
+"""What stands for pandas' frames, series and masked arrays: labels and columns, not their place in memory."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = ["STAND_INS"]
+from memo.content.digesting import STAND_INS
 
 
 def _frame_parts(frame: Any) -> object:
@@ -22,8 +20,7 @@ def _series_parts(series: Any) -> object:
 
 
 def _column(series: Any) -> object:
-    array = series.array
-    return array.to_numpy() if isinstance(array, pd.arrays.NumpyExtensionArray) else array
+    return series.to_numpy() if isinstance(series.dtype, np.dtype) else series.array
 
 
 def _masked_parts(array: Any) -> object:
@@ -35,10 +32,12 @@ def _masked_parts(array: Any) -> object:
     return (mask, values)
 
 
-STAND_INS: dict[type, Callable[[Any], object]] = {
-    pd.DataFrame: _frame_parts,
-    pd.Series: _series_parts,
-    pd.arrays.IntegerArray: _masked_parts,
-    pd.arrays.FloatingArray: _masked_parts,
-    pd.arrays.BooleanArray: _masked_parts,
-}
+STAND_INS.update(
+    {
+        pd.DataFrame: _frame_parts,
+        pd.Series: _series_parts,
+        pd.arrays.IntegerArray: _masked_parts,
+        pd.arrays.FloatingArray: _masked_parts,
+        pd.arrays.BooleanArray: _masked_parts,
+    }
+)

@@ -9,21 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import types
 
-from memo.content.digesting import NoDigestError, refuse_users
+from memo.content.digesting import STAND_INS, NoDigestError, refuse_users
 from memo.hashing import Hasher, digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-__all__ = ["STAND_INS"]
 
 _ROWS = 1 << 20
 """Rows looked at together: what has to be copied, as where there are nulls, is copied in such pieces."""
 
 
 def _table_parts(table: Any) -> object:
-    return (_schema_bytes(table.schema), table.num_rows, [_digest(pa.chunked_array(column)) for column in table])
+    return (
+        _schema_bytes(table.schema),
+        table.num_rows,
+        [_digest(column) for column in table.itercolumns()],
+    )
 
 
 def _batch_parts(batch: Any) -> object:
@@ -42,31 +45,42 @@ def _schema_bytes(schema: Any) -> bytes:
 
 def _digest(column: Any) -> str:
     """Digest the values of a column, whose type the schema tells."""
+    plain = _in_plain_type(column)
+    if plain is not column:
+        return _digest(plain)
     kind = column.type
-    types = pa.types
-    if isinstance(kind, pa.BaseExtensionType):
-        refuse_users(type(kind).__module__)
-        return _digest(_each(column, kind.storage_type, lambda chunk: chunk.storage))
     if types.is_dictionary(kind):
         column = column.unify_dictionaries()
         words = [column.chunk(0).dictionary] if column.num_chunks else []
         indices = _each(column, kind.index_type, lambda chunk: chunk.indices)
         return digest("dictionary", _digest(pa.chunked_array(words, kind.value_type)), _digest(indices))
-    if types.is_run_end_encoded(kind):
-        return _digest(_each(column, kind.value_type, pc.run_end_decode))
-    if types.is_map(kind):
-        entries = pa.list_(pa.struct([kind.key_field, kind.item_field]))
-        return _digest(_each(column, entries, lambda chunk: chunk.cast(entries)))
-    if types.is_string_view(kind) or types.is_binary_view(kind):
-        wide = pa.large_string() if types.is_string_view(kind) else pa.large_binary()
-        return _digest(column.cast(wide))
     if types.is_null(kind):
         return digest("null", str(len(column)))
     return digest("column", str(len(column)), _validity(column), *_values(column))
 
 
+def _in_plain_type(column: Any) -> Any:
+    """Give the same values in a type that the rest of this module knows; a column of such a type as it is."""
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        refuse_users(type(kind).__module__)
+        return _each(column, kind.storage_type, lambda chunk: chunk.storage)
+    if types.is_run_end_encoded(kind):
+        return _each(column, kind.value_type, _decoded)
+    if types.is_map(kind):
+        entries = pa.list_(pa.struct([kind.key_field, kind.item_field]))
+        return _each(column, entries, lambda chunk: chunk.cast(entries))
+    if types.is_string_view(kind) or types.is_binary_view(kind):
+        return column.cast(pa.large_string() if types.is_string_view(kind) else pa.large_binary())
+    return column
+
+
 def _each(column: Any, kind: Any, change: Callable[[Any], Any]) -> Any:
     return pa.chunked_array([change(chunk) for chunk in column.chunks], kind)
+
+
+def _decoded(runs: Any) -> Any:
+    return pc.call_function("run_end_decode", [runs])
 
 
 def _pieces(column: Any) -> Iterator[Any]:
@@ -88,34 +102,51 @@ def _validity(column: Any) -> str:
 def _values(column: Any) -> list[str]:
     """Digest the values that are not null."""
     kind = column.type
-    types = pa.types
-    present = (piece.drop_null() if piece.null_count else piece for piece in _pieces(column))
+    pieces = (piece.drop_null() if piece.null_count else piece for piece in _pieces(column))
     if types.is_struct(kind):
-        fields: list[list[Any]] = [[] for _ in range(kind.num_fields)]
-        for piece in present:
-            for chunks, chunk in zip(fields, piece.flatten(), strict=True):
-                chunks.append(chunk)
-        return [_digest(pa.chunked_array(fields[place], kind.field(place).type)) for place in range(len(fields))]
-    lengths, content = Hasher(), Hasher()
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_list_view(kind) or types.is_large_list_view(kind):
-        children: list[Any] = []
-        for piece in present:
-            lengths.write(_fixed_width_bytes(pc.list_value_length(piece).cast(pa.int64()), 8))
-            children.append(piece.flatten())
-        return [lengths.hexdigest(), _digest(pa.chunked_array(children, kind.value_type))]
+        rows = [piece.flatten() for piece in pieces]
+        return [
+            _digest(pa.chunked_array([row[i] for row in rows], kind.field(i).type))
+            for i in range(kind.num_fields)
+        ]
     if types.is_fixed_size_list(kind):
-        return [_digest(pa.chunked_array([piece.flatten() for piece in present], kind.value_type))]
-    if types.is_string(kind) or types.is_binary(kind) or types.is_large_string(kind) or types.is_large_binary(kind):
-        for piece in present:
-            lengths.write(_fixed_width_bytes(pc.binary_length(piece).cast(pa.int64()), 8))
+        return [_digest(pa.chunked_array([piece.flatten() for piece in pieces], kind.value_type))]
+    if types.is_nested(kind):
+        return _list_values(pieces, kind)
+    content = Hasher()
+    if _is_text(kind):
+        lengths = Hasher()
+        for piece in pieces:
+            lengths.write(_lengths(piece, "binary_length"))
             content.write(_text_bytes(piece))
         return [lengths.hexdigest(), content.hexdigest()]
-    if types.is_union(kind):
-        raise NoDigestError
-    for piece in present:
+    for piece in pieces:
         plain = piece.cast(pa.uint8()) if types.is_boolean(kind) else piece
         content.write(_fixed_width_bytes(plain, plain.type.bit_width // 8))
     return [content.hexdigest()]
+
+
+def _list_values(pieces: Iterator[Any], kind: Any) -> list[str]:
+    if types.is_union(kind):
+        raise NoDigestError
+    lengths = Hasher()
+    children: list[Any] = []
+    for piece in pieces:
+        lengths.write(_lengths(piece, "list_value_length"))
+        children.append(piece.flatten())
+    return [lengths.hexdigest(), _digest(pa.chunked_array(children, kind.value_type))]
+
+
+def _is_text(kind: Any) -> bool:
+    return types.is_string(kind) or types.is_binary(kind) or _is_large_text(kind)
+
+
+def _is_large_text(kind: Any) -> bool:
+    return bool(types.is_large_string(kind) or types.is_large_binary(kind))
+
+
+def _lengths(array: Any, function: str) -> memoryview:
+    return _fixed_width_bytes(pc.call_function(function, [array]).cast(pa.int64()), 8)
 
 
 def _fixed_width_bytes(array: Any, width: int) -> memoryview:
@@ -131,15 +162,15 @@ def _text_bytes(array: Any) -> memoryview:
     _, offsets, data = array.buffers()
     if len(array) == 0 or data is None:
         return memoryview(b"")
-    large = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
-    places = memoryview(offsets).cast("B").cast("q" if large else "i")
+    places = memoryview(offsets).cast("B").cast("q" if _is_large_text(array.type) else "i")
     return memoryview(data)[places[array.offset] : places[array.offset + len(array)]]
 
 
-STAND_INS: dict[type, Callable[[Any], object]] = {
-    pa.Table: _table_parts,
-    pa.RecordBatch: _batch_parts,
-    pa.ChunkedArray: _array_parts,
-} | {
-    kind: _array_parts for kind in vars(pa.lib).values() if isinstance(kind, type) and issubclass(kind, pa.Array)
-}
+STAND_INS.update({pa.Table: _table_parts, pa.RecordBatch: _batch_parts, pa.ChunkedArray: _array_parts})
+STAND_INS.update(
+    {
+        kind: _array_parts
+        for kind in vars(pa).values()
+        if isinstance(kind, type) and issubclass(kind, pa.Array)
+    },
+)

@@ -1,4 +1,4 @@
-"""What a process needs to run steps of one run; the same in the coordinator and in every worker."""
+"""What a process needs to run steps of one run; made the same in the coordinator and in every worker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
+from memo.definition.families import IO_MANAGERS, family_member
+from memo.definition.ports import DEFAULT_IO_MANAGER_KEY
+from memo.definition.resource import IOManagerDefinition
+from memo.definition.run_config import resolve_run_config
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from memo.definition.job import JobDefinition
     from memo.definition.resource import ResourceDefinition
     from memo.definition.run_config import RunConfig
@@ -35,3 +42,29 @@ class RunEnvironment(Struct, frozen=True):
     tags: dict[str, str] = field(default_factory=dict)
     storage_dir: str | None = None
     logs_dir: str | None = None
+
+
+def make_environment(
+    job: JobDefinition,
+    *,
+    run_id: str,
+    run_config: Any = None,
+    input_values: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+    storage_dir: str | None = None,
+    logs_dir: str | None = None,
+) -> RunEnvironment:
+    """Check a run's config and add what the engine gives: the default IO manager and the one for markers.
+
+    Both store in the home, or in memory where there is none.
+
+    Raises:
+        ConfigError: The run config does not fit.
+    """
+    spec = family_member(IO_MANAGERS, "fs" if storage_dir is not None else "mem")
+    definitions = dict(job.resource_defs)
+    if DEFAULT_IO_MANAGER_KEY not in definitions:
+        definitions[DEFAULT_IO_MANAGER_KEY] = IOManagerDefinition.from_spec(spec)
+    config = resolve_run_config(job, definitions, run_config, input_values)
+    definitions[MARKERS] = IOManagerDefinition.from_spec(spec)
+    return RunEnvironment(job, definitions, config, run_id, run_config, dict(tags or {}), storage_dir, logs_dir)

@@ -6,27 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from memo.definition.families import IO_MANAGERS, STRATEGIES, family_member
-from memo.definition.ports import DEFAULT_IO_MANAGER_KEY
-from memo.definition.resource import IOManagerDefinition, as_resource
-from memo.definition.run_config import resolve_run_config
+from memo.definition.resource import as_resource
 from memo.definition.selection import select_steps
-from memo.execution.environment import MARKERS, RunEnvironment
+from memo.execution.environment import RunEnvironment, make_environment
 from memo.execution.resources import ResourceScope
 from memo.execution.run import new_run_id
 from memo.execution.storage import StepStorage
 from memo.planning import Plan, Reason, make_plan, plan_without_memoization
 from memo.tags import memoization_wish
-from memo.versioning import resolve_versions
+from memo.versioning import resolve_versions, strategy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from memo.contracts.executor import Address
     from memo.contracts.run_store import History
-    from memo.contracts.version_strategy import VersionStrategy
     from memo.definition.job import JobDefinition
-    from memo.definition.resource import ResourceDefinition
     from memo.project.home import Home
 
 
@@ -83,28 +78,6 @@ def is_memoized(job: JobDefinition, tags: Mapping[str, str], *, by_default: bool
     return wish if wish is not None else by_default or job.version_strategy is not None
 
 
-def strategy_of(job: JobDefinition) -> VersionStrategy:
-    """The job's version strategy, or the one that looks at the source."""
-    if job.version_strategy is not None:
-        return job.version_strategy
-    strategy: VersionStrategy = family_member(STRATEGIES, "source_hash")()
-    return strategy
-
-
-def definitions_for(job: JobDefinition, *, keeps: bool) -> dict[str, ResourceDefinition]:
-    """The job's resources with those the engine adds: the default IO manager and the one for markers.
-
-    Args:
-        job: The job.
-        keeps: Whether outputs are kept; otherwise they stay in memory.
-    """
-    spec = family_member(IO_MANAGERS, "fs" if keeps else "mem")
-    added: dict[str, ResourceDefinition] = {MARKERS: IOManagerDefinition.from_spec(spec)}
-    if DEFAULT_IO_MANAGER_KEY not in job.resource_defs:
-        added[DEFAULT_IO_MANAGER_KEY] = IOManagerDefinition.from_spec(spec)
-    return {**added, **job.resource_defs}
-
-
 def prepare(job: JobDefinition, wish: Wish, *, home: Home | None, run_id: str | None = None) -> Prepared:
     """Make the plan of a run.
 
@@ -118,17 +91,14 @@ def prepare(job: JobDefinition, wish: Wish, *, home: Home | None, run_id: str | 
         MemoError: The config, the selection, a version or an IO manager is not as it must be.
     """
     memoized = is_memoized(job, wish.tags, by_default=wish.memoize_by_default)
-    definitions = definitions_for(job, keeps=home is not None)
-    config = resolve_run_config(job, {key: each for key, each in definitions.items() if key != MARKERS}, wish.run_config, wish.input_values)
-    environment = RunEnvironment(
+    environment = make_environment(
         job,
-        definitions,
-        config,
-        run_id or new_run_id(),
-        wish.run_config,
-        wish.tags,
-        home.storage_dir if home else None,
-        home.logs_dir(run_id) if home and run_id else None,
+        run_id=run_id or new_run_id(),
+        run_config=wish.run_config,
+        input_values=wish.input_values,
+        tags=wish.tags,
+        storage_dir=home.storage_dir if home else None,
+        logs_dir=home.logs_dir(run_id) if home and run_id else None,
     )
     scope = ResourceScope(environment)
     storage = StepStorage(environment, scope)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from time import time
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +147,11 @@ def execute_job(
         MemoError: The run cannot be planned.
         KeyboardInterrupt: Passed on, after the run has been recorded as canceled.
     """
+    if os.environ.get("MEMO_WORKER"):
+        raise DefinitionError(
+            "this file runs a job when it is imported, and a worker process imports it: put that under "
+            "`if __name__ == \"__main__\":`",
+        )
     reference = job if isinstance(job, JobReference) else None
     definition = job.load() if isinstance(job, JobReference) else job
     settings = load_settings(find_root())
@@ -300,7 +306,7 @@ def _run(
             return carry_out(
                 prepared.plan,
                 prepared.environment,
-                executor=lambda emit: _executor(prepared, workers, target, home, wish, emit),
+                executor=lambda emit: _executor(prepared, workers, target, wish, emit),
                 storage=prepared.storage,
                 history=prepared.history,
                 store=home.catalog if home else None,
@@ -311,22 +317,11 @@ def _run(
 
 
 def _executor(
-    prepared: Prepared, workers: int, target: JobReference | None, home: Home | None, wish: Wish, emit: Callable[[Event], None],
+    prepared: Prepared, workers: int, target: JobReference | None, wish: Wish, emit: Callable[[Event], None],
 ) -> Executor:
     if workers and not prepared.plan.is_null:
         assert target is not None
-        assert home is not None
-        multiprocess = family_member(EXECUTORS, "multiprocess")
-        made: Executor = multiprocess(
-            workers,
-            job=target,
-            home=str(home.path),
-            environment=prepared.environment,
-            input_values=wish.input_values,
-            verify=prepared.plan.memoized,
-            emit=emit,
-        )
-        return made
+        return _multiprocess(prepared, workers, target, wish, emit)
 
     def run_step(task: StepTask) -> StepOutcome:
         with KeptOutput(prepared.environment.logs_dir, task.step_key):
@@ -334,6 +329,32 @@ def _executor(
 
     in_process: Executor = family_member(EXECUTORS, "in_process")(run_step)
     return in_process
+
+
+def _multiprocess(
+    prepared: Prepared, workers: int, target: JobReference, wish: Wish, emit: Callable[[Event], None],
+) -> Executor:
+    from memo.execution.worker import WorkerOrders
+
+    environment, versions = prepared.environment, prepared.plan.versions
+    main_file = getattr(sys.modules.get("__main__"), "__file__", None)
+    assert environment.storage_dir is not None
+    orders = WorkerOrders(
+        target.place,
+        target.job,
+        os.getcwd(),
+        os.getpid(),
+        environment.storage_dir,
+        environment.logs_dir,
+        environment.run_id,
+        wish.run_config,
+        dict(wish.input_values or {}),
+        wish.tags,
+        {key: versions.steps[key].op_version for key in prepared.plan.steps} if versions else {},
+        main_is_target=main_file is not None and os.path.abspath(main_file) == os.path.abspath(target.place),
+    )
+    made: Executor = family_member(EXECUTORS, "multiprocess")(workers, orders=orders, emit=emit)
+    return made
 
 
 def _loader(prepared: Prepared) -> Callable[[Address], Any]:

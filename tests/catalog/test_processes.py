@@ -15,6 +15,7 @@ from memo.contracts.run_store import RunRecord
 from memo.events import Event, EventType, RunStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 RECORDS = """
@@ -25,13 +26,14 @@ from memo.contracts.run_store import Materialization, OutputRecord, Recipe, Reci
 from memo.events import Event, EventType, RunStatus
 
 def write(catalog, run_id, number):
-    catalog.add_run(RunRecord(run_id, "job", RunStatus.STARTED, float(number), steps={"a": ("RUN", "", "")}))
+    catalog.add_run(RunRecord(run_id, "job", RunStatus.STARTED, float(number), steps={"a": ("", "", "")}))
     catalog.add_events([Event(EventType.LOG, run_id, 1.0, message=str(number)) for number in range(3)])
     recipe = Recipe(run_id, (RecipePart("code", "a", "h", detail=run_id * 50),))
     outputs = (OutputRecord("x", content_digest="d"), OutputRecord("y", content_digest="e"))
-    catalog.add_materializations([Materialization(run_id, "job", "a", outputs, run_id, recipe=recipe)], {run_id: "text"})
+    done = Materialization(run_id, "job", "a", outputs, run_id, recipe=recipe)
+    catalog.add_materializations([done], {run_id: "text"})
     catalog.add_aliases([(run_id, "b", "alias of " + run_id, run_id, recipe)])
-    catalog.add_run(RunRecord(run_id, "job", RunStatus.SUCCESS, float(number), steps={"a": ("RUN", "", "success")}))
+    catalog.add_run(RunRecord(run_id, "job", RunStatus.SUCCESS, float(number)))
 """
 
 WRITE_MANY = (
@@ -165,16 +167,40 @@ def test_threads_share_a_catalog(catalog: Catalog) -> None:
     assert len(catalog.list_runs(limit=1000)) == 300
 
 
-def test_a_forked_process_opens_the_catalog_anew(catalog: Catalog, path: Path) -> None:
-    catalog.add_run(RunRecord("parent-1", "job", RunStatus.SUCCESS, 1.0))
+def in_a_fork(work: Callable[[], object]) -> None:
     child = os.fork()
     if child == 0:
+        status = 1
         try:
-            catalog.add_run(RunRecord("child", "job", RunStatus.SUCCESS, 2.0))
-            catalog.close()
+            work()
+            status = 0
         finally:
-            os._exit(0)
-    os.waitpid(child, 0)
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_forked_process_leaves_the_connection_to_its_parent(catalog: Catalog) -> None:
+    catalog.add_run(RunRecord("parent", "job", RunStatus.SUCCESS, 1.0))
+    inherited = catalog._database._connection
+    assert inherited is not None
+
+    def leave() -> None:
+        catalog.close()
+        inherited.total_changes  # noqa: B018 - raises where the connection was closed
+
+    in_a_fork(leave)
+
+
+def test_a_forked_process_opens_the_catalog_anew(catalog: Catalog, path: Path) -> None:
+    catalog.add_run(RunRecord("parent-1", "job", RunStatus.SUCCESS, 1.0))
+    inherited = catalog._database._connection
+
+    def write() -> None:
+        catalog.add_run(RunRecord("child", "job", RunStatus.SUCCESS, 2.0))
+        assert catalog._database._connection is not inherited
+        catalog.close()
+
+    in_a_fork(write)
     catalog.add_run(RunRecord("parent-2", "job", RunStatus.SUCCESS, 3.0))
 
     assert [run.run_id for run in catalog.list_runs()] == ["parent-2", "child", "parent-1"]

@@ -161,7 +161,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(catalog: Catalog) -> None:
 
     def found(run_id: str) -> str | None:
         run = catalog.get_run(run_id)
-        return run and run.run_id
+        return None if run is None else run.run_id
 
     assert found("ab1") == "ab12"
     assert found("ab345") == "ab345"

@@ -1,0 +1,207 @@
+"""The graph of what ops reach: a node for each object, found without recursion, hashed bottom-up.
+
+What a node is made of is told by the rooms that know its kind (`functions`, `classes`, `modules`, `values`): they
+fill in its own hash and its edges. A graph lives for one plan: code and values change between plans.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from memo.hashing import digest, value_digest
+from memo.ownership import owner_of_namespace
+from memo_strategies.components import settle
+from memo_strategies.distributions import Distribution, Distributions
+from memo_strategies.introspect import class_module, is_module, module_dict
+
+if TYPE_CHECKING:
+    from memo.contracts.version_strategy import CodePart
+    from memo.ownership import Owner
+    from memo_strategies.code_objects import CodeSummary
+
+_INSTALLED = Distributions()
+"""What the process found installed when it first asked: the code that it loaded is of those versions, whatever
+is put in their place while it lives."""
+
+
+class Node:
+    """One object that is reached.
+
+    Attributes:
+        obj: The object, kept alive so that its id stays its own.
+        kind: `function`, `class`, `module`, `package` or `value`; empty for what needs no part of its own.
+        name: Where the user finds it, for things that carry their own name; else edges name it.
+        own: The hash of its own content, what it reaches left out.
+        edges: What it reaches, in order, each with the name it has there, if any.
+        full: The hash with all that is reached; empty until that is known.
+        unordered: Whether the order of its edges means nothing.
+        identity: Whether two equal ones are still two: what changes one does not change the other.
+        notes: What could not be followed: (what, line or None).
+        summary: Of a function's code.
+        space: Where a function's or a class's globals are.
+    """
+
+    __slots__ = (
+        "edges", "full", "identity", "index", "kind", "low", "name", "notes", "obj", "own", "part", "parts", "space",
+        "summary", "unordered",
+    )  # fmt: skip
+
+    def __init__(self, obj: object) -> None:
+        self.obj: Any = obj
+        self.kind = ""
+        self.name = ""
+        self.own = ""
+        self.edges: list[tuple[str, Node]] = []
+        self.full = ""
+        self.unordered = False
+        self.identity = False
+        self.notes: list[tuple[str, int | None]] | None = None
+        self.summary: CodeSummary | None = None
+        self.space: Space | None = None
+        self.index = 0
+        self.low = 0
+        self.part: CodePart | None = None
+        self.parts: dict[str, CodePart] | None = None
+
+    def note(self, what: str, line: int | None = None) -> None:
+        """Remember what could not be followed here."""
+        if self.notes is None:
+            self.notes = []
+        self.notes.append((what, line))
+
+
+class Space:
+    """A namespace that code runs in: whose it is, and how to name what stands in it.
+
+    Attributes:
+        name: As the user knows it: the file's stem for a script.
+        module: The module's own ``__name__``.
+        packages: The nodes of the distributions it is from.
+        root: The folder that its imports begin at; None where that is unknown.
+    """
+
+    __slots__ = ("file", "module", "name", "namespace", "owner", "packages", "root")
+
+    def __init__(self, namespace: dict[str, Any], owner: Owner, packages: tuple[Node, ...]) -> None:
+        self.namespace = namespace
+        self.owner: Owner = owner
+        self.packages = packages
+        module, file = namespace.get("__name__"), namespace.get("__file__")
+        self.module = module if type(module) is str else ""
+        self.file = file if type(file) is str else None
+        self.name = self.module or "(no module)"
+        if self.module == "__main__" and self.file:
+            self.name = self.file.rpartition("/")[2].removesuffix(".py")
+        self.root = self._root()
+
+    def _root(self) -> str | None:
+        if self.file is None or not self.file.startswith("/"):
+            return None
+        folder = self.file.rpartition("/")[0]
+        steps = 0 if self.module == "__main__" else self.module.count(".") + self.file.endswith("/__init__.py")
+        for _ in range(steps):
+            folder = folder.rpartition("/")[0]
+        above, _, last = folder.rpartition("/")
+        return above if last == "src" else folder
+
+
+Expander = Callable[["Graph", Node, Any], None]
+
+
+class Graph:
+    """What is reached from the ops of one plan.
+
+    Args:
+        expander_of: Gives, for an object, the function that fills in its node.
+    """
+
+    def __init__(self, expander_of: Callable[[object], Expander]) -> None:
+        self._expander_of = expander_of
+        self._nodes: dict[int, Node] = {}
+        self._pending: list[Node] = []
+        self._spaces: dict[int, Space] = {}
+        self._nowhere: dict[str, dict[str, Any]] = {}
+        self._packages: dict[str, Node] = {}
+        self.slots: dict[int, list[tuple[str, Any]]] = {}
+        self._installed_now = Distributions()
+
+    def node(self, obj: object) -> Node:
+        """The node of an object."""
+        found = self._nodes.get(id(obj))
+        if found is None:
+            found = self._nodes[id(obj)] = Node(obj)
+            self._pending.append(found)
+        return found
+
+    def settled(self, obj: object) -> Node:
+        """The node of an object with all that it reaches known and hashed."""
+        root = self.node(obj)
+        pending, expander_of = self._pending, self._expander_of
+        while pending:
+            node = pending.pop()
+            expander_of(node.obj)(self, node, node.obj)
+            if not node.edges:
+                node.full = node.own
+        if not root.full:
+            settle(root)
+        return root
+
+    def attach(self, node: Node, obj: object, name: str = "") -> str:
+        """Make an object part of a node, under a name where the user knows it by one.
+
+        Returns:
+            What stands for it in the node's own content.
+        """
+        if not name and (obj is None or type(obj) in ATOMS):
+            return "=" + value_digest(obj)
+        node.edges.append((name, self.node(obj)))
+        return "@"
+
+    def space(self, namespace: dict[str, Any]) -> Space:
+        """The space of a function's or a module's globals."""
+        found = self._spaces.get(id(namespace))
+        if found is None:
+            owner = owner_of_namespace(namespace)
+            packages: tuple[Node, ...] = ()
+            if owner == "installed":
+                packages = self.packages_of(namespace.get("__file__"))
+                if not packages:
+                    owner = "user"  # a loose file among the installed: its code is all there is to go by
+            found = self._spaces[id(namespace)] = Space(namespace, owner, packages)
+        return found
+
+    def space_of_class(self, cls: type) -> Space:
+        """The space of the module that a class says it is from."""
+        name = class_module(cls)
+        module = sys.modules.get(name)
+        if is_module(module):
+            return self.space(module_dict(module))
+        return self.space(self._nowhere.setdefault(name, {"__name__": name}))
+
+    def packages_of(self, file: object, *, loaded: bool = True) -> tuple[Node, ...]:
+        """The nodes of the distributions that a file is from."""
+        if type(file) is not str:
+            return ()
+        found = (_INSTALLED.of_file(file) if loaded else ()) or self._installed_now.of_file(file)
+        return tuple(self._package(each) for each in found)
+
+    def _package(self, distribution: Distribution) -> Node:
+        node = self._packages.get(distribution.name)
+        if node is None:
+            node = self._packages[distribution.name] = Node(distribution)
+            node.kind = "package"
+            node.name = distribution.name
+            node.own = digest("package", distribution.name, distribution.version)
+            for name in distribution.requires:
+                required = _INSTALLED.named(name)
+                if required is not None:
+                    node.edges.append(("", self._package(required)))
+            if not node.edges:
+                node.full = node.own
+        return node
+
+
+ATOMS = frozenset({bool, int, float, complex, str, bytes})
+"""Types whose values hold nothing else."""
