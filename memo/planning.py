@@ -1,8 +1,8 @@
 """Versions and what is stored to a plan: for every step one verdict, with its reason.
 
-The plan is exact where it can be: versions say before anything runs what is stored. Where an upstream step will run, its
-value may come out equal, and then what stands below need not run; such a step is MAYBE, and execution decides it by
-its content key.
+The plan is exact where it can be: versions say before anything runs what is stored. Where an upstream step will run,
+its value may come out equal, and then what stands below need not run; such a step is MAYBE, and execution decides it
+by its content key.
 """
 
 from __future__ import annotations
@@ -120,15 +120,19 @@ class Stores(Protocol):
 
     def memoizable(self, step: Step) -> bool:
         """Whether every IO manager of the step's outputs can say what it has stored."""
+        ...
 
     def stored(self, wanted: Sequence[tuple[Step, str]]) -> Sequence[bool]:
         """For each (step, step version), whether all its outputs are stored, whole, under that version."""
+        ...
 
     def content_digests(self, step: Step, version: str) -> Mapping[str, str | None]:
         """What the IO managers themselves know of the content of a stored step's outputs."""
+        ...
 
     def skipped_outputs(self, step: Step, version: str) -> frozenset[str]:
         """The optional outputs that a stored step did not yield."""
+        ...
 
 
 _CHANGE_OF_KIND = (
@@ -140,7 +144,10 @@ _CHANGE_OF_KIND = (
 
 
 def plan_without_memoization(
-    job: JobDefinition, selected: Iterable[str], reason: Reason, outside: dict[str, dict[str, Address]] | None = None,
+    job: JobDefinition,
+    selected: Iterable[str],
+    reason: Reason,
+    outside: dict[str, dict[str, Address]] | None = None,
 ) -> Plan:
     """Plan to run every selected step, reusing nothing and storing nothing under a version."""
     chosen = frozenset(selected)
@@ -207,7 +214,9 @@ class _Planner:
         self.decided: dict[str, StepPlan] = {}
         self.skipped: set[FromOutput] = set()
         """Optional outputs of stored steps that were not yielded, and all outputs of steps skipped for want of them."""
-        self.parents = {key: list(dict.fromkeys(source.step for source in job.steps[key].upstream())) for key in self.order}
+        self.parents = {
+            key: list(dict.fromkeys(source.step for source in job.steps[key].upstream())) for key in self.order
+        }
 
     def plan(self) -> Plan:
         plain = {key for key in self.order if not self.stores.memoizable(self.job.steps[key])}
@@ -250,17 +259,29 @@ class _Planner:
         return self._with_seconds(plan) if self.forecast else plan
 
     def _decide(
-        self, key: str, verdict: Verdict, reason: Reason, detail: str = "", *, on_demand: bool = False,
+        self,
+        key: str,
+        verdict: Verdict,
+        reason: Reason,
+        detail: str = "",
+        *,
+        on_demand: bool = False,
     ) -> None:
         self.decided[key] = StepPlan(
-            key, verdict, reason, detail, self._version(key), self.stored_as.get(key) if verdict is Verdict.REUSE else None, on_demand,
+            key,
+            verdict,
+            reason,
+            detail,
+            self._version(key),
+            self.stored_as.get(key) if verdict is Verdict.REUSE else None,
+            on_demand,
         )
 
     def _version(self, key: str) -> str:
         return self.versions.steps[key].version
 
     def _find_stored(self, keys: Sequence[str]) -> None:
-        """Ask the IO managers for all outputs at once, and again for those that the history knows under another version."""
+        """Ask the IO managers for all outputs at once; and again for those known under another version."""
         asked = [(self.job.steps[key], self._version(key)) for key in keys]
         missing: list[str] = []
         for key, there in zip(keys, self.stores.stored(asked), strict=True):
@@ -328,13 +349,19 @@ class _Planner:
             return tentative[parent][1] is not Reason.OUTPUT_MISSING
         decided = self.decided.get(parent)
         return decided is not None and (
-            decided.reason is Reason.FORCED or decided.verdict is Verdict.MAYBE or decided.reason is Reason.NOT_MEMOIZABLE
+            decided.reason is Reason.FORCED
+            or decided.verdict is Verdict.MAYBE
+            or decided.reason is Reason.NOT_MEMOIZABLE
         )
 
     def _load_digests(self, keys: Iterable[str]) -> None:
         """Look up the content of everything that these steps read and that is stored, or was."""
         parents = dict.fromkeys(parent for key in keys for parent in self.parents[key])
-        versions = {parent: self.stored_as.get(parent, self._version(parent)) for parent in parents if parent not in self.digests}
+        versions = {
+            parent: self.stored_as.get(parent, self._version(parent))
+            for parent in parents
+            if parent not in self.digests
+        }
         found = self.history.content_digests(list(versions.values()))
         for parent, version in versions.items():
             if version in found:
@@ -387,7 +414,9 @@ class _Planner:
             step = self.decided[key]
             if step.verdict not in {Verdict.RUN, Verdict.MAYBE} or step.reason is Reason.NOT_MEMOIZABLE:
                 continue
-            stores = tuple((name, out.io_manager_key, out.is_nothing) for name, out in self.job.steps[key].op.outs.items())
+            stores = tuple(
+                (name, out.io_manager_key, out.is_nothing) for name, out in self.job.steps[key].op.outs.items()
+            )
             owner = first.setdefault((step.version, stores), key)
             if owner != key:
                 self._decide(key, Verdict.MAYBE, Reason.SAME_VERSION, owner, on_demand=step.on_demand)
@@ -418,7 +447,7 @@ class _Planner:
 
 
 def lacks_input(step: Step, was_skipped: Callable[[FromOutput], bool]) -> bool:
-    """Whether a step must be skipped: an output that it reads was not yielded, or none of those that a list would hold."""
+    """Whether a step must be skipped: an output it reads was not yielded, or none of those in a list."""
     for source in step.inputs.values():
         if type(source) is FromOutput and was_skipped(source):
             return True
@@ -448,7 +477,8 @@ def _check_boundary(job: JobDefinition, steps: Mapping[str, StepPlan], outside: 
         for source in job.steps[key].upstream():
             if source.step not in steps and source.step not in outside:
                 raise SelectionError(
-                    f"{job.steps[key].where} is selected and reads from {source.step!r}, which is neither selected nor stored: "
+                    f"{job.steps[key].where} is selected and reads from {source.step!r}, which is neither selected "
+                    f"nor stored: "
                     f"select '*{key}', or run {source.step!r} first",
                 )
 

@@ -60,5 +60,6 @@ def whole_number(tags: Mapping[str, object], name: str, default: int, *, where: 
         return int(str(word))
     except ValueError:
         raise DefinitionError(
-            f"the tag {name!r} is {word!r}; it must be a whole number", where=where,
+            f"the tag {name!r} is {word!r}; it must be a whole number",
+            where=where,
         ) from None

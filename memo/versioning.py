@@ -12,7 +12,14 @@ from memo.contracts.version_strategy import CodeVersion, OpVersionContext, Resou
 from memo.definition.families import STRATEGIES, family_member
 from memo.definition.job import resource_order
 from memo.definition.resource import InputManagerDefinition, IOManagerDefinition
-from memo.definition.step import FromInputManager, FromJobInput, FromList, FromOutput, FromRunConfig, FromValue
+from memo.definition.step import (
+    FromInputManager,
+    FromJobInput,
+    FromList,
+    FromOutput,
+    FromRunConfig,
+    FromValue,
+)
 from memo.errors import MemoError, VersionError
 from memo.hashing import UnencodableError, digest, named_digest, value_digest
 
@@ -140,7 +147,7 @@ def op_versions(
     resource_defs: Mapping[str, ResourceDefinition],
     step_keys: Iterable[str],
 ) -> dict[str, str]:
-    """Determine `StepVersion.op_version` of some steps only, as a worker does to see that its code is what was planned."""
+    """Determine `StepVersion.op_version` of some steps, as a worker does to see that its code is what was planned."""
     with strategy.planning():
         resolution = _Resolution(job, config, strategy, resource_defs)
         return {key: resolution.op_version(job.steps[key])[1] for key in step_keys}
@@ -150,7 +157,11 @@ class _Resolution:
     """The state of one pass over a job."""
 
     def __init__(
-        self, job: JobDefinition, config: RunConfig, strategy: VersionStrategy, definitions: Mapping[str, ResourceDefinition],
+        self,
+        job: JobDefinition,
+        config: RunConfig,
+        strategy: VersionStrategy,
+        definitions: Mapping[str, ResourceDefinition],
     ) -> None:
         self.job = job
         self.config = config
@@ -165,7 +176,9 @@ class _Resolution:
         for step in self.job.steps.values():
             self.found[step.key] = self.step(step)
         warnings = {
-            step.op.name: code.warnings for step in self.job.steps.values() if (code := self.found[step.key].code).warnings
+            step.op.name: code.warnings
+            for step in self.job.steps.values()
+            if (code := self.found[step.key].code).warnings
         }
         return Versions(self.found, self.resources, warnings)
 
@@ -221,7 +234,8 @@ class _Resolution:
                 raise
             except Exception as error:
                 raise VersionError(
-                    f"{type(self.strategy).__name__} failed on it: {type(error).__name__}: {error}", where=op.where,
+                    f"{type(self.strategy).__name__} failed on it: {type(error).__name__}: {error}",
+                    where=op.where,
                 ) from error
             found = self._worded(word, op.where, "op")
         if config is None:
@@ -234,7 +248,8 @@ class _Resolution:
         if type(word) is str and word:
             return CodeVersion(word)
         raise VersionError(
-            f"{type(self.strategy).__name__} gave {word!r} as its version: give a non-empty string, or declare one with "
+            f"{type(self.strategy).__name__} gave {word!r} as its version: give a non-empty string, "
+            f"or declare one with "
             f"@{kind}(version=)",
             where=where,
         )
@@ -260,7 +275,10 @@ class _Resolution:
                 word = self._value(definition.hardcoded_value, f"resources.{key}")
             code = CodeVersion("") if word is None else self._worded(word, definition.where, "resource")
         version = digest(
-            "resource", code.version, self._value(config, f"resources.{key}.config"), named_digest("requires", requires.items()),
+            "resource",
+            code.version,
+            self._value(config, f"resources.{key}.config"),
+            named_digest("requires", requires.items()),
         )
         return ResourceVersion(version, code, config, requires)
 
@@ -293,7 +311,8 @@ class _Resolution:
             found = content_digest(value)
             if found is None:
                 raise VersionError(
-                    f"its version cannot be told: {unencodable}; make it in an op, or give plain data", where=where,
+                    f"its version cannot be told: {unencodable}; make it in an op, or give plain data",
+                    where=where,
                 ) from None
             return digest("content", found)
 
@@ -323,13 +342,20 @@ def recipe_of(step_key: str, versions: Versions, texts: dict[str, str] | None = 
         found = versions.resources[key]
         parts += _code_parts("resource", f"{key}: ", found.code, texts)
         parts += _config_parts("resource", f"{key}: config", found.config)
-        parts.append(RecipePart("resource", f"{key}: requires", digest("requires", *found.requires), ", ".join(found.requires)))
+        parts.append(
+            RecipePart("resource", f"{key}: requires", digest("requires", *found.requires), ", ".join(found.requires))
+        )
     for name, is_list, members in step.inputs:
         for index, member in enumerate(members):
             label = f"{name}[{index}]" if is_list else name
             if type(member) is FromOutput:
                 parts.append(
-                    RecipePart("input", label, versions.output(member.step, member.output), f"{member.step}.{member.output}"),
+                    RecipePart(
+                        "input",
+                        label,
+                        versions.output(member.step, member.output),
+                        f"{member.step}.{member.output}",
+                    ),
                 )
             else:
                 parts.append(RecipePart("input", label, str(member), "a value"))
@@ -368,7 +394,11 @@ def _config_parts(kind: str, path: str, value: Any) -> list[RecipePart]:
     if fields is not None:
         value = {name: getattr(value, name) for name in fields}
     if isinstance(value, dict) and value and all(isinstance(key, str) for key in value):
-        return [part for key, each in value.items() for part in _config_parts(kind, f"{path}.{key}" if path else str(key), each)]
+        return [
+            part
+            for key, each in value.items()
+            for part in _config_parts(kind, f"{path}.{key}" if path else str(key), each)
+        ]
     if value is None:
         return []
     try:

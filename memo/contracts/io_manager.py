@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable  # noqa: TC003 - msgspec reads the annotations of a Struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from logging import Logger
 
-__all__ = ["IOManager", "IOManagerSpec", "InputContext", "MemoizableIOManager", "OutputContext", "Provenance", "StoredValue", "check_segment"]
+__all__ = [
+    "IOManager",
+    "IOManagerSpec",
+    "InputContext",
+    "MemoizableIOManager",
+    "OutputContext",
+    "Provenance",
+    "StoredValue",
+    "check_segment",
+]
 
 
 class Provenance(Struct, frozen=True):
@@ -66,7 +75,7 @@ class OutputContext:
         provenance: Where the value comes from.
     """
 
-    def __init__(  # noqa: PLR0917 - made for every output of every plan: keywords would cost a third of it
+    def __init__(
         self,
         step_key: str,
         name: str,
@@ -256,7 +265,7 @@ class MemoizableIOManager(IOManager):
     def _answer(self, context: OutputContext) -> bool:
         try:
             return bool(self.has_output(context))
-        except Exception:  # noqa: BLE001 - the user's own code: whatever it raises, the output is not there
+        except Exception:
             context.log.warning("has_output raised for %r: counted as a miss", context, exc_info=True)
             return False
 

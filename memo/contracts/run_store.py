@@ -130,21 +130,27 @@ class History(Protocol):
 
     def aliases(self, versions: Sequence[str]) -> Mapping[str, str]:
         """Step versions known to equal another by content: version -> the version it is stored under."""
+        ...
 
     def content_digests(self, versions: Sequence[str]) -> Mapping[str, Mapping[str, str | None]]:
         """For step versions that were materialized: version -> {output name: content digest}."""
+        ...
 
     def find_contents(self, content_keys: Sequence[str]) -> Mapping[str, str]:
         """Content key -> the step version it is stored under (the latest)."""
+        ...
 
     def known_local_keys(self, local_keys: Sequence[str]) -> set[str]:
         """Which of these have ever been materialized."""
+        ...
 
     def last_recipes(self, job_name: str, step_keys: Sequence[str]) -> Mapping[str, Recipe]:
         """The recipe with which each step was last materialized or reused-by-content in this job."""
+        ...
 
     def seconds(self, job_name: str, step_keys: Sequence[str]) -> Mapping[str, float]:
         """How long each step's body took, the median of its latest runs."""
+        ...
 
 
 class RunStore(History, Protocol):
@@ -152,29 +158,40 @@ class RunStore(History, Protocol):
 
     def add_run(self, run: RunRecord) -> None:
         """Add a run, or replace what is kept of it."""
+        ...
 
     def add_events(self, events: Iterable[Event]) -> None:
         """Append events, in one transaction."""
+        ...
 
     def add_materializations(
-        self, materializations: Iterable[Materialization], sources: Mapping[str, str],
+        self,
+        materializations: Iterable[Materialization],
+        sources: Mapping[str, str],
     ) -> None:
         """Add materializations with their recipes, and source texts by digest, in one transaction."""
+        ...
 
     def add_aliases(self, aliases: Iterable[tuple[str, str, str, str, Recipe | None]]) -> None:
         """Record (run id, step key, version, stored version, recipe): equal by content, in one transaction."""
+        ...
 
     def get_run(self, run_id: str) -> RunRecord | None:
         """The run of this id, or of the only id that begins so."""
+        ...
 
     def list_runs(self, *, job_name: str | None = None, limit: int = 50) -> Sequence[RunRecord]:
         """The latest runs first."""
+        ...
 
     def events(self, run_id: str, *, step_key: str | None = None) -> Sequence[Event]:
         """The events of a run in the order they were recorded."""
+        ...
 
     def materializations(self, run_id: str) -> Sequence[Materialization]:
         """What a run stored, in order."""
+        ...
 
     def source(self, digest: str) -> str | None:
         """A source text by its digest."""
+        ...

@@ -26,19 +26,24 @@ class VersionedDefinition(Protocol):
     """What a strategy may rely on in an op, a resource or an IO manager definition."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The definition's name."""
+        ...
 
     @property
     def version(self) -> str | None:
         """What the author declared with ``version=``, if anything."""
+        ...
 
     @property
     def compute_fn(self) -> Callable[..., Any] | None:
         """The decorated function; None for a resource made of a value (`hardcoded_resource`)."""
+        ...
 
     @property
     def hardcoded_value(self) -> Any:
         """The value of a hardcoded resource."""
+        ...
 
 
 class OpVersionContext(Struct, frozen=True):

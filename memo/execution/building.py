@@ -16,13 +16,14 @@ from memo.execution.environment import RunEnvironment
 from memo.execution.resources import ResourceScope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
 
 
 @contextmanager
 def build_resources(
-    resources: Mapping[str, Any], resource_config: Mapping[str, Any] | None = None,
-) -> Iterator[Resources]:
+    resources: Mapping[str, Any],
+    resource_config: Mapping[str, Any] | None = None,
+) -> Generator[Resources]:
     """Make resources, and end them when the block ends.
 
     Args:
@@ -80,12 +81,12 @@ def build_op_context(
     3
     """
     with build_resources(resources or {}, resources_config) as made:
-        context = OpExecutionContext(resources=made, op_config=op_config, retry_number=retry_number, tags=tags)
-    return context
+        return OpExecutionContext(resources=made, op_config=op_config, retry_number=retry_number, tags=tags)
 
 
 def build_init_resource_context(
-    config: Any = None, resources: Mapping[str, Any] | None = None,
+    config: Any = None,
+    resources: Mapping[str, Any] | None = None,
 ) -> InitResourceContext:
     """Make a context to call a resource's function with."""
     with build_resources(resources or {}) as made:

@@ -29,7 +29,8 @@ class Resources:
             raise AttributeError(key)
         known = [each for each in self.__dict__ if each != "_owner"]
         raise InvocationError(
-            f"reads the resource {key!r} without declaring it: add it to required_resource_keys.{did_you_mean(key, known)}",
+            f"reads the resource {key!r} without declaring it: add it to required_resource_keys."
+            f"{did_you_mean(key, known)}",
             where=self.__dict__["_owner"],
         )
 
@@ -140,7 +141,8 @@ class OpExecutionContext:
         missing = sorted(key for key in op_def.required_resource_keys if key not in self.resources.__dict__)
         if missing:
             raise InvocationError(
-                f"requires the resource {missing[0]!r}: pass build_op_context(resources={{{missing[0]!r}: …}})", where=op_def.where,
+                f"requires the resource {missing[0]!r}: pass build_op_context(resources={{{missing[0]!r}: …}})",
+                where=op_def.where,
             )
         return bound
 

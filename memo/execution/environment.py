@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from memo.definition.families import IO_MANAGERS, family_member
+from memo.definition.job import JobDefinition
 from memo.definition.ports import DEFAULT_IO_MANAGER_KEY
-from memo.definition.resource import IOManagerDefinition
-from memo.definition.run_config import resolve_run_config
+from memo.definition.resource import IOManagerDefinition, ResourceDefinition
+from memo.definition.run_config import RunConfig, resolve_run_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from memo.definition.job import JobDefinition
-    from memo.definition.resource import ResourceDefinition
-    from memo.definition.run_config import RunConfig
 
 MARKERS = "memo/markers"
-"""The key of the IO manager that keeps what carries no value: outputs of type Nothing, and whether an optional output was
-yielded. No user's resource can have it: it is no legal name."""
+"""The key of the IO manager that keeps what carries no value: outputs of type Nothing, and whether an optional output
+was yielded. No user's resource can have it: it is no legal name."""
 
 
 class RunEnvironment(Struct, frozen=True):

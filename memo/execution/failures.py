@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _OUR_FOLDERS = tuple(
-    os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), name) + os.sep  # noqa: PTH118, PTH120, PTH100 - pathlib would be imported for this alone
+    os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), name) + os.sep
     for name in ("memo", "iomanagers", "strategies", "memo_iomanagers", "memo_strategies")
 )
 

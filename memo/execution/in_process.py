@@ -22,17 +22,21 @@ class InProcessExecutor(Executor):
 
     @property
     def free(self) -> int:
+        """One, while nothing waits."""
         return 1 - len(self._waiting)
 
     def submit(self, task: StepTask) -> None:
+        """Take a task; it runs when outcomes are waited for."""
         self._waiting.append(task)
 
     def outcomes(self, timeout: float | None) -> Sequence[StepOutcome]:
+        """Run the task that waits, or sleep."""
         if self._waiting:
             return [self._run_step(self._waiting.pop(0))]
         sleep(timeout or 0)
         return []
 
-    def stop(self, *, kill: bool = False) -> Sequence[StepOutcome]:  # noqa: ARG002 - nothing is running when this is called
+    def stop(self, *, kill: bool = False) -> Sequence[StepOutcome]:  # noqa: ARG002 - nothing is running when it is called
+        """Forget what waits."""
         self._waiting.clear()
         return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from memo.events import EventType
 from memo.execution.step import CURRENT
@@ -34,7 +34,7 @@ class RunLog:
         self._show = show
         self._handlers: list[logging.Handler] = []
 
-    def __enter__(self) -> RunLog:
+    def __enter__(self) -> Self:
         logger = logging.getLogger("memo.run")
         self._before = (logger.level, logger.propagate)
         self._handlers = [_RunLogHandler()]
@@ -75,8 +75,8 @@ class _Tee:
 
     def write(self, text: str) -> int:
         if self._file is None:
-            os.makedirs(os.path.dirname(self._path), exist_ok=True)  # noqa: PTH103, PTH120 - on the path of every step that prints
-            self._file = open(self._path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115, PTH123 - closed in `end`
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            self._file = open(self._path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 - closed in `end`
         self._file.write(text)
         self._stream.write(text)
         return len(text)
@@ -97,20 +97,20 @@ class _Tee:
 class KeptOutput:
     """A context manager: while it lasts, what is printed is shown and also kept in ``<step>.out`` and ``<step>.err``.
 
-    It keeps what goes through ``sys.stdout`` and ``sys.stderr`` of this process. What a program started by the op writes is
-    kept by the workers of the multiprocess executor, whose file descriptors are the files themselves.
+    It keeps what goes through ``sys.stdout`` and ``sys.stderr`` of this process. What a program started by the op
+    writes is kept by the workers of the multiprocess executor, whose file descriptors are the files themselves.
     """
 
     def __init__(self, logs_dir: str | None, step_key: str) -> None:
         self._logs_dir = logs_dir
         self._step_key = step_key
 
-    def __enter__(self) -> KeptOutput:
+    def __enter__(self) -> Self:
         if self._logs_dir is not None:
             self._before = (sys.stdout, sys.stderr)
             base = f"{self._logs_dir}/{self._step_key}"
             self._tees = (_Tee(sys.stdout, base + ".out"), _Tee(sys.stderr, base + ".err"))
-            sys.stdout, sys.stderr = self._tees  # type: ignore[assignment] # a Tee stands in for the stream it wraps
+            sys.stdout, sys.stderr = self._tees
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -23,13 +23,12 @@ if TYPE_CHECKING:
     from memo.contracts.executor import Executor, StepOutcome
     from memo.contracts.run_store import History
     from memo.definition.job import JobDefinition
-    from memo.definition.step import Step
     from memo.execution.recording import Recorder
     from memo.execution.storage import StepStorage
     from memo.planning import Plan
 
 _LOSSES_BEFORE_FAILURE = 3
-"""How often one step may find its inputs lost: an IO manager that loses whatever it is given must not go on for ever."""
+"""How often one step may find its inputs lost: an IO manager may lose whatever it is given."""
 
 
 class Phase(Enum):
@@ -140,7 +139,13 @@ class RunLoop:
             assert versions is not None
             by_version = {step.version: key for key, step in self.plan.steps.items()}
             self.recorder.aliases(
-                (self.run_id, by_version[version], version, stored_as, recipe_of(by_version[version], versions))
+                (
+                    self.run_id,
+                    by_version[version],
+                    version,
+                    stored_as,
+                    recipe_of(by_version[version], versions),
+                )
                 for version, stored_as in self.plan.aliases.items()
             )
 
@@ -246,7 +251,8 @@ class RunLoop:
         self._event(
             EventType.STEP_REUSED,
             key,
-            data={"reason": reason.value, "version": self.plan.steps[key].version, "stored_as": stored_as} | ({"detail": detail} if detail else {}),
+            data={"reason": reason.value, "version": self.plan.steps[key].version, "stored_as": stored_as}
+            | ({"detail": detail} if detail else {}),
         )
         self._end(key, "reused")
 
@@ -257,8 +263,14 @@ class RunLoop:
         }
         self._digests[key] = self._digests.get(owner, {})
         self._event(
-            EventType.STEP_REUSED, key,
-            data={"reason": Reason.SAME_VERSION.value, "detail": owner, "version": self.plan.steps[key].version, "stored_as": self.plan.steps[key].version},
+            EventType.STEP_REUSED,
+            key,
+            data={
+                "reason": Reason.SAME_VERSION.value,
+                "detail": owner,
+                "version": self.plan.steps[key].version,
+                "stored_as": self.plan.steps[key].version,
+            },
         )
         self._end(key, "reused")
 
@@ -275,7 +287,9 @@ class RunLoop:
             return False
         self._digests[key] = self.history.content_digests([stored_as]).get(stored_as, {})
         if stored_as != versions.steps[key].version:
-            self.recorder.aliases([(self.run_id, key, versions.steps[key].version, stored_as, recipe_of(key, versions))])
+            self.recorder.aliases(
+                [(self.run_id, key, versions.steps[key].version, stored_as, recipe_of(key, versions))]
+            )
         self._reuse(key, stored_as, Reason.SAME_CONTENT)
         return True
 
@@ -412,8 +426,12 @@ class RunLoop:
         message = outcome.error.message if outcome.error else ""
         if retry.after is not None:
             self._event(
-                EventType.STEP_UP_FOR_RETRY, key, message=message,
-                data={"seconds_to_wait": retry.after}, error=outcome.error, attempt=outcome.attempt,
+                EventType.STEP_UP_FOR_RETRY,
+                key,
+                message=message,
+                data={"seconds_to_wait": retry.after},
+                error=outcome.error,
+                attempt=outcome.attempt,
             )
             self._attempt[key] = outcome.attempt + 1
             self._phase[key] = Phase.RESTING
@@ -422,7 +440,14 @@ class RunLoop:
         data: dict[str, Any] = {"seconds": outcome.seconds}
         if retry.exhausted:
             data["exceeded_max_retries"] = retry.exhausted
-        self._event(EventType.STEP_FAILURE, key, message=message, data=data, error=outcome.error, attempt=outcome.attempt)
+        self._event(
+            EventType.STEP_FAILURE,
+            key,
+            message=message,
+            data=data,
+            error=outcome.error,
+            attempt=outcome.attempt,
+        )
         self._fail(key, outcome)
 
     def _fail(self, key: str, outcome: StepOutcome) -> None:

@@ -1,8 +1,8 @@
 """The executor that runs steps in worker processes, which are kept from step to step and watched.
 
 A worker that dies fails the step it was running, not the run. Workers are started afresh, not forked: they import the
-job's file again, check that its code is what was planned, and inherit no threads or locks. Each leads a process group of its own, so
-that Ctrl-C reaches the coordinator alone, and ending a worker ends what its step has started.
+job's file again, check that its code is what was planned, and inherit no threads or locks. Each leads a process group
+of its own, so that Ctrl-C reaches the coordinator alone, and ending a worker ends what its step has started.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from memo.contracts.executor import StepTask
 
 _SECONDS_BETWEEN_LOOKS = 0.1
-"""How often what running steps print is shown, and dead workers are looked for whose channel a child of theirs holds open."""
+"""How often to show what steps print, and to look for dead workers whose channel a child of theirs holds open."""
 _SECONDS_TO_END = 5.0
 
 
@@ -79,13 +79,13 @@ class _Shown:
         ]
         for path, _, at in self._files:
             with contextlib.suppress(OSError):
-                at[0] = os.path.getsize(path)  # noqa: PTH202 - a retry goes on where the attempt before it ended
+                at[0] = os.path.getsize(path)
 
     def show(self) -> None:
         """Show what has come since the last time."""
         for path, stream, at in self._files:
             try:
-                with open(path, "rb") as file:  # noqa: PTH123 - on the path of every look
+                with open(path, "rb") as file:
                     file.seek(at[0])
                     found = file.read()
             except OSError:
@@ -114,9 +114,11 @@ class MultiprocessExecutor(Executor):
 
     @property
     def free(self) -> int:
+        """How many more workers could be busy."""
         return self._max - sum(worker.task is not None for worker in self._workers)
 
     def submit(self, task: StepTask) -> None:
+        """Give a task to a worker that has none, or to a new one."""
         worker = next((each for each in self._workers if each.task is None), None)
         if worker is None:
             worker = _Worker(self._orders)
@@ -129,11 +131,14 @@ class MultiprocessExecutor(Executor):
             worker.connection.send(task)
 
     def outcomes(self, timeout: float | None) -> Sequence[StepOutcome]:
+        """Wait for workers, and show meanwhile what their steps print."""
         found: list[StepOutcome] = []
         until = None if timeout is None else monotonic() + timeout
         while not found:
             busy = {worker.connection: worker for worker in self._workers if worker.task is not None}
-            left = _SECONDS_BETWEEN_LOOKS if until is None else min(_SECONDS_BETWEEN_LOOKS, max(0.0, until - monotonic()))
+            left = (
+                _SECONDS_BETWEEN_LOOKS if until is None else min(_SECONDS_BETWEEN_LOOKS, max(0.0, until - monotonic()))
+            )
             ready = wait(list(busy), left)
             for connection in ready:
                 found += self._received(busy[connection])  # type: ignore[index] # what was put in comes out
@@ -168,10 +173,15 @@ class MultiprocessExecutor(Executor):
         hint = " (by the system, if memory ran out)" if code == -signal.SIGKILL else ""
         error = WorkerDiedError(f"the process that was running it was {how}{hint}", where=f"step {task.step_key!r}")
         return StepOutcome(
-            task.step_key, task.attempt, "died", error=ErrorInfo("WorkerDiedError", str(error), ""), exception=error,
+            task.step_key,
+            task.attempt,
+            "died",
+            error=ErrorInfo("WorkerDiedError", str(error), ""),
+            exception=error,
         )
 
     def stop(self, *, kill: bool = False) -> Sequence[StepOutcome]:
+        """End all workers."""
         found: list[StepOutcome] = []
         for worker in self._workers:
             # What a worker had finished and sent before it is ended still counts.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from memo.contracts.io_manager import IOManager
 from memo.definition.job import resource_order
@@ -26,7 +26,7 @@ class ResourceScope:
         self._namespaces: dict[tuple[str, frozenset[str]], Resources] = {}
         self._endings: list[tuple[str, Callable[[], None]]] = []
 
-    def __enter__(self) -> ResourceScope:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -76,29 +76,33 @@ class ResourceScope:
         try:
             value = next(generator)
         except StopIteration:
-            raise ExecutionError("yielded nothing; a generator resource yields its value once", where=definition.where) from None
+            raise ExecutionError(
+                "yielded nothing; a generator resource yields its value once", where=definition.where
+            ) from None
 
         def end() -> None:
             for _ in generator:
                 generator.close()
-                raise ExecutionError("yielded a second time; what follows the yield is its teardown", where=definition.where)
+                raise ExecutionError(
+                    "yielded a second time; what follows the yield is its teardown", where=definition.where
+                )
 
         self._endings.append((key, end))
         return value
 
     def close(self) -> None:
-        """End all resources, the last made first. One that fails to end is warned about, and the others are still ended."""
+        """End all resources, the last made first; one that fails to end is warned about."""
         while self._endings:
             key, end = self._endings.pop()
             self._made.pop(key, None)
             try:
                 end()
-            except Exception:
+            except Exception:  # noqa: BLE001 - the user's teardown: the other resources must still be ended
                 run_log().exception("the resource %r failed to end", key)
         self._namespaces.clear()
 
     def reopened(self) -> ResourceScope:
-        """A new scope with those IO managers of this one that needed no ending: what they hold in memory is still there."""
+        """A new scope with those IO managers of this one that needed no ending, and what they hold in memory."""
         scope = ResourceScope(self._environment)
         scope._made.update({key: made for key, made in self._made.items() if isinstance(made, IOManager)})
         return scope

@@ -25,7 +25,9 @@ class Retry(Struct, frozen=True):
     exhausted: int | None = None
 
 
-def retry_after(outcome: StepOutcome, policy: RetryPolicy | None, *, random: Callable[[], float] | None = None) -> Retry:
+def retry_after(
+    outcome: StepOutcome, policy: RetryPolicy | None, *, random: Callable[[], float] | None = None
+) -> Retry:
     """Decide on a failed attempt.
 
     What the op itself asked for counts before the policy: ``Failure(allow_retries=False)`` ends it, `RetryRequested`

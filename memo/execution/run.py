@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from memo.contracts.run_store import RunRecord
 from memo.events import Event, EventType, RunStatus
 from memo.execution.loop import RunLoop
 from memo.execution.recording import Recorder
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memo.contracts.executor import Address, Executor
-    from memo.contracts.run_store import History, RunStore
+    from memo.contracts.run_store import History, RunRecord, RunStore
     from memo.execution.environment import RunEnvironment
     from memo.execution.storage import StepStorage
     from memo.planning import Plan
@@ -44,8 +43,8 @@ def carry_out(
 ) -> tuple[RunResult, RunLoop]:
     """Run a plan and record it.
 
-    A run that has nothing to do is written once, when it ends; any other also when it starts, so that a run that was killed
-    is known to have been.
+    A run that has nothing to do is written once, when it ends; any other also when it starts, so that a run that was
+    killed is known to have been.
 
     Args:
         plan: What to do.
@@ -67,7 +66,13 @@ def carry_out(
     recorder.event(Event(EventType.RUN_START, record.run_id, record.started_at))
     running = executor(recorder.event)
     loop = RunLoop(
-        environment.job, plan, run_id=record.run_id, executor=running, storage=storage, history=history, recorder=recorder,
+        environment.job,
+        plan,
+        run_id=record.run_id,
+        executor=running,
+        storage=storage,
+        history=history,
+        recorder=recorder,
     )
     status = RunStatus.CANCELED
     try:
@@ -91,9 +96,7 @@ def carry_out(
 
 
 def _ended(plan: Plan, loop: RunLoop, record: RunRecord, status: RunStatus) -> RunRecord:
-    steps = {
-        key: (step.verdict.value, step.reason.value, loop.outcomes[key]) for key, step in plan.steps.items()
-    }
+    steps = {key: (step.verdict.value, step.reason.value, loop.outcomes[key]) for key, step in plan.steps.items()}
     saved = sum(step.seconds or 0.0 for key, step in plan.steps.items() if loop.outcomes[key] == "reused")
     return replace(
         record,

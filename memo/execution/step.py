@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from contextvars import ContextVar
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from memo.execution.context import OpExecutionContext
 from memo.execution.failures import error_info
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from memo.contracts.executor import Address, StepTask
     from memo.contracts.run_store import OutputRecord
@@ -69,11 +68,17 @@ class StepAttempt:
         try:
             outputs = self._outputs()
         except _LostInputError as lost:
-            return StepOutcome(self.task.step_key, self.task.attempt, "lost", lost=(lost.address,), error=error_info(lost))
+            return StepOutcome(
+                self.task.step_key, self.task.attempt, "lost", lost=(lost.address,), error=error_info(lost)
+            )
         except RetryRequested as request:
             return self._failed(
-                request.__cause__ or request, "retry", started, begun,
-                retry_after=request.seconds_to_wait, max_retries=request.max_retries,
+                request.__cause__ or request,
+                "retry",
+                started,
+                begun,
+                retry_after=request.seconds_to_wait,
+                max_retries=request.max_retries,
             )
         except Failure as failure:
             return self._failed(failure, "failure", started, begun, allow_retries=failure.allow_retries)
@@ -84,11 +89,21 @@ class StepAttempt:
         seconds = perf_counter() - begun
         self.event(EventType.STEP_SUCCESS, data={"seconds": seconds})
         return StepOutcome(
-            self.task.step_key, self.task.attempt, "success", tuple(outputs), seconds=seconds, started_at=started,
+            self.task.step_key,
+            self.task.attempt,
+            "success",
+            tuple(outputs),
+            seconds=seconds,
+            started_at=started,
         )
 
     def _failed(
-        self, error: BaseException, kind: Any, started: float, begun: float, **more: Any,
+        self,
+        error: BaseException,
+        kind: Any,
+        started: float,
+        begun: float,
+        **more: Any,
     ) -> StepOutcome:
         return StepOutcome(
             self.task.step_key,
@@ -120,7 +135,8 @@ class StepAttempt:
             value = self._input(name)
             if not fits(value, given.dagster_type):
                 raise ExecutionError(
-                    f"the input {name!r} must be {type_name(given.dagster_type)} and is {type(value).__name__}", where=self.step.where,
+                    f"the input {name!r} must be {type_name(given.dagster_type)} and is {type(value).__name__}",
+                    where=self.step.where,
                 )
             values[name] = value
         return values
@@ -180,7 +196,7 @@ class StepAttempt:
         )
         begun = perf_counter()
         records: dict[str, OutputRecord] = {}
-        call = (context, ) if op.signature.takes_context else ()
+        call = (context,) if op.signature.takes_context else ()
         for output in self._results(op.compute_fn(*call, **values)):
             if output.output_name in records:
                 raise ExecutionError(f"gave the output {output.output_name!r} twice", where=self.step.where)
@@ -192,7 +208,8 @@ class StepAttempt:
                 records[name] = self._hand_over(Output(None, name), perf_counter() - begun, context)
             elif out.is_required:
                 raise ExecutionError(
-                    f"ended without giving its output {name!r}; yield Output(value, {name!r}), or declare Out(is_required=False)",
+                    f"ended without giving its output {name!r}; yield Output(value, {name!r}), "
+                    f"or declare Out(is_required=False)",
                     where=self.step.where,
                 )
             else:
@@ -216,13 +233,17 @@ class StepAttempt:
         outs = self.step.op.outs
         if not isinstance(given, Output):
             raise ExecutionError(
-                f"yielded {type(given).__name__}; an op that is a generator yields Output(value, name)", where=self.step.where,
+                f"yielded {type(given).__name__}; an op that is a generator yields Output(value, name)",
+                where=self.step.where,
             )
         name = given.output_name
         if name not in outs and name == "result" and len(outs) == 1:
             name = next(iter(outs))
         if name not in outs:
-            raise ExecutionError(f"gave the output {name!r}, which it does not declare.{did_you_mean(name, outs)}", where=self.step.where)
+            raise ExecutionError(
+                f"gave the output {name!r}, which it does not declare.{did_you_mean(name, outs)}",
+                where=self.step.where,
+            )
         return given if name == given.output_name else Output(given.value, name, given.metadata)
 
     def _returned(self, value: Any) -> Iterator[Output[Any]]:
@@ -234,7 +255,8 @@ class StepAttempt:
         if not carrying:
             if value is not None:
                 raise ExecutionError(
-                    f"returned {type(value).__name__}, and its outputs carry no value: annotate what it returns, or return nothing",
+                    f"returned {type(value).__name__}, and its outputs carry no value: annotate what it returns, "
+                    f"or return nothing",
                     where=self.step.where,
                 )
             return
@@ -246,7 +268,8 @@ class StepAttempt:
         if not isinstance(value, tuple) or len(value) != len(carrying):
             got = f"a tuple of {len(value)}" if isinstance(value, tuple) else type(value).__name__
             raise ExecutionError(
-                f"returned {got} and has {len(carrying)} outputs ({', '.join(carrying)}): return a tuple in their order, "
+                f"returned {got} and has {len(carrying)} outputs ({', '.join(carrying)}): "
+                f"return a tuple in their order, "
                 f"or yield Output(value, name)",
                 where=self.step.where,
             )
@@ -258,11 +281,18 @@ class StepAttempt:
         expected = self.step.op.outs[name].dagster_type
         if not fits(value, expected):
             raise ExecutionError(
-                f"the output {name!r} must be {type_name(expected)} and is {type(value).__name__}", where=self.step.where,
+                f"the output {name!r} must be {type_name(expected)} and is {type(value).__name__}",
+                where=self.step.where,
             )
         metadata = {**(context.get_output_metadata(name) or {}), **output.metadata}
         record = self.storage.store(
-            self.step, name, value, self.task, seconds=seconds, metadata=metadata, on_event=self.log_event,
+            self.step,
+            name,
+            value,
+            self.task,
+            seconds=seconds,
+            metadata=metadata,
+            on_event=self.log_event,
         )
         data: dict[str, Any] = {"output": name, "kind": record.kind}
         if record.version is not None:

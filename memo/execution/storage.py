@@ -69,12 +69,14 @@ class StepStorage:
         return answers
 
     def _optional_stored(self, step: Step, name: str, version: str) -> bool:
-        """An optional output is there if its marker says that it was skipped, or that it was yielded and it is stored."""
+        """Whether the marker of an optional output says that it was skipped, or it was yielded and is stored."""
         kind = self.optional_kind(step, name, version)
         if kind is None or kind == "skipped":
             return kind is not None
         out = step.op.outs[name]
-        return bool(self._memoizable(out.io_manager_key).has_outputs([self.context(step, name, out, version=version)])[0])
+        return bool(
+            self._memoizable(out.io_manager_key).has_outputs([self.context(step, name, out, version=version)])[0]
+        )
 
     def optional_kind(self, step: Step, name: str, version: str) -> str | None:
         """`value` or `skipped`, as the marker of an optional output says; None where there is no marker."""

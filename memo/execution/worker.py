@@ -26,7 +26,7 @@ from memo.execution.storage import StepStorage
 from memo.versioning import op_versions, strategy_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from memo.events import ErrorInfo, Event
     from memo.execution.environment import RunEnvironment
@@ -90,7 +90,9 @@ def main(channel: int, lifeline: int) -> None:
                 outcome = _refusal(environment, task)
             else:
                 with _output_kept(orders.logs_dir, task.step_key):
-                    outcome = StepAttempt(task, environment, scope, StepStorage(environment, scope), _sender(connection)).run()
+                    outcome = StepAttempt(
+                        task, environment, scope, StepStorage(environment, scope), _sender(connection)
+                    ).run()
             _send(connection, outcome)
 
 
@@ -115,17 +117,22 @@ def _stale_steps(environment: RunEnvironment, expected: dict[str, str]) -> froze
     """The steps whose code is not what it was when the plan was made; found out before any op has run here."""
     if not expected:
         return frozenset()
-    found = op_versions(environment.job, environment.config, strategy_of(environment.job), environment.resource_defs, expected)
+    found = op_versions(
+        environment.job, environment.config, strategy_of(environment.job), environment.resource_defs, expected
+    )
     return frozenset(key for key, version in expected.items() if found[key] != version)
 
 
 def _refusal(environment: RunEnvironment, task: StepTask) -> StepOutcome:
     error = ExecutionError(
-        "its code in the worker is not what it was when the run was planned: it was edited meanwhile, or it reads a global that "
+        "its code in the worker is not what it was when the run was planned: it was edited meanwhile, "
+        "or it reads a global that "
         "differs from process to process. Run again; or run with -j 1, or declare @op(version=)",
         where=environment.job.steps[task.step_key].where,
     )
-    return StepOutcome(task.step_key, task.attempt, "failure", error=error_info(error), allow_retries=False, exception=error)
+    return StepOutcome(
+        task.step_key, task.attempt, "failure", error=error_info(error), allow_retries=False, exception=error
+    )
 
 
 def _sender(connection: Connection) -> Any:
@@ -141,19 +148,19 @@ def _send(connection: Connection, outcome: StepOutcome) -> None:
 
     if outcome.exception is not None:
         try:
-            pickle.loads(pickle.dumps(outcome.exception))  # noqa: S301 - made here, one line above
+            pickle.loads(pickle.dumps(outcome.exception))  # noqa: S301 - made here, on this line
         except Exception:  # noqa: BLE001 - a user's exception may fail to pickle in any way
             outcome = replace(outcome, exception=None)
     connection.send(outcome)
 
 
 @contextlib.contextmanager
-def _output_kept(logs_dir: str | None, step_key: str) -> Iterator[None]:
+def _output_kept(logs_dir: str | None, step_key: str) -> Generator[None]:
     """Make the step's own files the standard output and error of this process, and of all that it starts."""
     if logs_dir is None:
         yield
         return
-    os.makedirs(logs_dir, exist_ok=True)  # noqa: PTH103 - descriptors and strings throughout
+    os.makedirs(logs_dir, exist_ok=True)
     paths = (f"{logs_dir}/{step_key}.out", f"{logs_dir}/{step_key}.err")
     _flush()
     saved = (os.dup(1), os.dup(2))
@@ -168,8 +175,8 @@ def _output_kept(logs_dir: str | None, step_key: str) -> Iterator[None]:
         for target, before, path in zip((1, 2), saved, paths, strict=True):
             os.dup2(before, target)
             os.close(before)
-            if not os.path.getsize(path):  # noqa: PTH202 - as above
-                os.unlink(path)  # noqa: PTH108 - as above
+            if not os.path.getsize(path):
+                os.unlink(path)
 
 
 def _flush() -> None:

@@ -65,7 +65,8 @@ class Home:
             ) from error
         if not os.access(self.path, os.W_OK):
             raise HomeError(
-                f"the home is read-only: choose another with --home or {HOME_VARIABLE}", where=str(self.path),
+                f"the home is read-only: choose another with --home or {HOME_VARIABLE}",
+                where=str(self.path),
             )
 
     def close(self) -> None:
@@ -76,12 +77,18 @@ class Home:
 
 
 def find_root(start: str | os.PathLike[str] | None = None) -> Path:
-    """Find the project's root: the nearest folder upward with ``memo.toml``, a ``pyproject.toml`` that holds ``[tool.memo]``,
-    or a home; else the folder itself.
-    """  # noqa: D205 - one sentence
+    """Find the project's root, from a folder upward.
+
+    It is the nearest one with ``memo.toml``, a ``pyproject.toml`` that holds ``[tool.memo]``, or a home; else the
+    folder itself.
+    """
     here = Path(os.path.abspath(start or os.getcwd()))
     for folder in (here, *here.parents):
-        if (folder / "memo.toml").is_file() or (folder / _FOLDER).is_dir() or _holds_settings(folder / "pyproject.toml"):
+        if (
+            (folder / "memo.toml").is_file()
+            or (folder / _FOLDER).is_dir()
+            or _holds_settings(folder / "pyproject.toml")
+        ):
             return folder
     return here
 
@@ -93,7 +100,12 @@ def _holds_settings(path: Path) -> bool:
         return False
 
 
-def find_home(given: Home | str | os.PathLike[str] | None = None, *, setting: str | None = None, root: Path | None = None) -> Home:
+def find_home(
+    given: Home | str | os.PathLike[str] | None = None,
+    *,
+    setting: str | None = None,
+    root: Path | None = None,
+) -> Home:
     """Find the home: as given, as ``MEMO_HOME`` says, as the settings say, else ``.memo`` at the project's root."""
     if isinstance(given, Home):
         return given

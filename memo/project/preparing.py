@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import Struct
 
+from memo.contracts.executor import Address
 from memo.definition.resource import as_resource
 from memo.definition.selection import select_steps
 from memo.execution.environment import RunEnvironment, make_environment
@@ -17,9 +19,8 @@ from memo.tags import memoization_wish
 from memo.versioning import resolve_versions, strategy_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    from memo.contracts.executor import Address
     from memo.contracts.run_store import History
     from memo.definition.job import JobDefinition
     from memo.project.home import Home
@@ -57,7 +58,12 @@ class Prepared:
     """A plan with all that is needed to carry it out; a context manager that ends its resources."""
 
     def __init__(
-        self, plan: Plan, environment: RunEnvironment, scope: ResourceScope, storage: StepStorage, history: History | None,
+        self,
+        plan: Plan,
+        environment: RunEnvironment,
+        scope: ResourceScope,
+        storage: StepStorage,
+        history: History | None,
     ) -> None:
         self.plan = plan
         self.environment = environment
@@ -65,7 +71,7 @@ class Prepared:
         self.storage = storage
         self.history = history
 
-    def __enter__(self) -> Prepared:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -73,7 +79,7 @@ class Prepared:
 
 
 def is_memoized(job: JobDefinition, tags: Mapping[str, str], *, by_default: bool) -> bool:
-    """Whether a run of a job is memoized: as the run's tag says, as the job's says, where it has a strategy, by default."""
+    """Whether a run is memoized: as its tag says, as the job's says, where the job has a strategy, by default."""
     wish = memoization_wish(job.tags, tags)
     return wish if wish is not None else by_default or job.version_strategy is not None
 
@@ -111,7 +117,13 @@ def prepare(job: JobDefinition, wish: Wish, *, home: Home | None, run_id: str | 
 
 
 def _plan(
-    job: JobDefinition, wish: Wish, environment: RunEnvironment, storage: StepStorage, home: Home | None, *, memoized: bool,
+    job: JobDefinition,
+    wish: Wish,
+    environment: RunEnvironment,
+    storage: StepStorage,
+    home: Home | None,
+    *,
+    memoized: bool,
 ) -> Plan:
     selected = wish.selected
     if selected is None:
@@ -120,10 +132,7 @@ def _plan(
         return plan_without_memoization(job, selected, wish.reason, wish.outside)
     assert home is not None
     versions = resolve_versions(job, environment.config, strategy_of(job), environment.resource_defs)
-    if wish.force is True:
-        forced = selected
-    else:
-        forced = select_steps(job.steps, wish.force) if wish.force else frozenset()
+    forced = selected if wish.force is True else select_steps(job.steps, wish.force) if wish.force else frozenset()
     return make_plan(
         job,
         versions,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from memo.contracts.executor import Address
+from memo.contracts.run_store import RunRecord
 from memo.errors import InvocationError, RunNotFoundError
 from memo.events import RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from memo.contracts.run_store import Materialization, RunRecord
+    from memo.contracts.run_store import Materialization
     from memo.definition.job import JobDefinition
     from memo.project.home import Home
 
@@ -37,7 +37,7 @@ class ReexecutionOptions(Struct, frozen=True):
     is_from_failure: bool = False
 
     @staticmethod
-    def from_failure(run_id: str, instance: object = None) -> ReexecutionOptions:  # noqa: ARG004 - Dagster's signature: the home is given where it is run
+    def from_failure(run_id: str, instance: object = None) -> ReexecutionOptions:  # noqa: ARG004 - Dagster's signature
         """Run again what failed in a run and what never finished downstream, with the outputs of what did."""
         return ReexecutionOptions(run_id, is_from_failure=True)
 
@@ -81,7 +81,9 @@ def remainder_of(home: Home, job: JobDefinition, options: ReexecutionOptions) ->
     if record.job_name != job.name:
         raise InvocationError(f"run {record.run_id} is of job {record.job_name!r}, not of {job.name!r}")
     if options.is_from_failure and record.status is RunStatus.SUCCESS:
-        raise InvocationError(f"run {record.run_id} succeeded; only a failed or canceled run can be run again from its failure")
+        raise InvocationError(
+            f"run {record.run_id} succeeded; only a failed or canceled run can be run again from its failure"
+        )
     done: dict[str, Materialization] = {}
     ancestor: RunRecord | None = record
     while ancestor is not None:
@@ -96,7 +98,9 @@ def remainder_of(home: Home, job: JobDefinition, options: ReexecutionOptions) ->
         for key, each in done.items()
         if key in job.steps
     }
-    finished = {key for key, (_, _, outcome) in record.steps.items() if outcome in _DONE} or (set(done) if not record.steps else set())
+    finished = {key for key, (_, _, outcome) in record.steps.items() if outcome in _DONE} or (
+        set(done) if not record.steps else set()
+    )
     steps = record.steps or job.steps
     unfinished = frozenset(key for key in steps if key not in finished and key in job.steps)
     versions = {key: each.recipe.version if each.recipe else each.version for key, each in done.items()}

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from memo.contracts.run_store import RunRecord
 from memo.definition.families import EXECUTORS, family_member
-from memo.definition.job import JobDefinition
 from memo.definition.names import check_tags
 from memo.definition.reference import JobReference, reference_of
 from memo.definition.selection import select_steps
@@ -41,9 +40,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from memo.contracts.executor import Address, Executor, StepOutcome, StepTask
+    from memo.definition.job import JobDefinition
     from memo.events import Event
     from memo.execution.loop import RunLoop
     from memo.execution.result import RunResult
+
 
 def plan_job(
     job: JobDefinition,
@@ -134,7 +135,8 @@ def execute_job(
         op_selection: Which steps to run; all where left out.
         reexecution_options: To run a run again; see `ReexecutionOptions`.
         force: True, or a selection, for what is to run whatever is stored.
-        max_concurrent: How many steps run at once: more than 1 in so many worker processes. What the executor of the job and
+        max_concurrent: How many steps run at once: more than 1 in so many worker processes. What the executor of the
+            job and
             the settings say where left out.
         input_values: Values for the job's inputs.
         listen: Told every event as it happens.
@@ -150,7 +152,7 @@ def execute_job(
     if os.environ.get("MEMO_WORKER"):
         raise DefinitionError(
             "this file runs a job when it is imported, and a worker process imports it: put that under "
-            "`if __name__ == \"__main__\":`",
+            '`if __name__ == "__main__":`',
         )
     reference = job if isinstance(job, JobReference) else None
     definition = job.load() if isinstance(job, JobReference) else job
@@ -201,7 +203,8 @@ class _Relaunching:
         strategy = tags.get(RETRY_STRATEGY_TAG, "FROM_FAILURE")
         if strategy not in {"FROM_FAILURE", "ALL_STEPS"}:
             raise DefinitionError(
-                f"the tag {RETRY_STRATEGY_TAG!r} is {strategy!r}; it must be FROM_FAILURE or ALL_STEPS", where=self.job.where,
+                f"the tag {RETRY_STRATEGY_TAG!r} is {strategy!r}; it must be FROM_FAILURE or ALL_STEPS",
+                where=self.job.where,
             )
         result, loop = self.once(wish, options)
         for number in range(1, allowed + 1):
@@ -241,14 +244,22 @@ class _Relaunching:
             wish = replace(wish, run_config=left.record.run_config)
         wish = replace(wish, tags=tags)
         if options.step_selection:
-            return replace(wish, selected=select_steps(self.job.steps, options.step_selection), outside=left.outside), parent, root
+            return (
+                replace(wish, selected=select_steps(self.job.steps, options.step_selection), outside=left.outside),
+                parent,
+                root,
+            )
         if not options.is_from_failure:
             return wish, parent, root
         if is_memoized(self.job, tags, by_default=True):
             # What finished is found again by its version, which also says whether it still counts; only what cannot be
             # found so is taken from the parent, and only if it was made of what it would be made of now.
             return self._without_finished_plain_steps(wish, left), parent, root
-        return replace(wish, selected=left.unfinished, outside=left.outside, reason=Reason.NOT_FINISHED), parent, root
+        return (
+            replace(wish, selected=left.unfinished, outside=left.outside, reason=Reason.NOT_FINISHED),
+            parent,
+            root,
+        )
 
     def _without_finished_plain_steps(self, wish: Wish, left: Any) -> Wish:
         with prepare(self.job, wish, home=self.home) as prepared:
@@ -317,7 +328,11 @@ def _run(
 
 
 def _executor(
-    prepared: Prepared, workers: int, target: JobReference | None, wish: Wish, emit: Callable[[Event], None],
+    prepared: Prepared,
+    workers: int,
+    target: JobReference | None,
+    wish: Wish,
+    emit: Callable[[Event], None],
 ) -> Executor:
     if workers and not prepared.plan.is_null:
         assert target is not None
@@ -332,7 +347,11 @@ def _executor(
 
 
 def _multiprocess(
-    prepared: Prepared, workers: int, target: JobReference, wish: Wish, emit: Callable[[Event], None],
+    prepared: Prepared,
+    workers: int,
+    target: JobReference,
+    wish: Wish,
+    emit: Callable[[Event], None],
 ) -> Executor:
     from memo.execution.worker import WorkerOrders
 
@@ -374,7 +393,8 @@ def _check_shared(job: JobDefinition, prepared: Prepared) -> None:
         for name, out in job.steps[key].op.outs.items():
             if not out.is_nothing and not prepared.scope.get(out.io_manager_key).shares_between_processes():
                 raise DefinitionError(
-                    f"its output {name!r} is kept in memory by {out.io_manager_key!r}, where other processes cannot read it: "
+                    f"its output {name!r} is kept in memory by {out.io_manager_key!r}, where other processes "
+                    f"cannot read it: "
                     f"run in one process (-j 1), or store it in files (fs_io_manager)",
                     where=job.steps[key].where,
                 )

@@ -54,7 +54,9 @@ def _settings(found: dict[str, Any], where: str) -> Settings:
     import msgspec
 
     names = [each.name for each in msgspec.structs.fields(Settings)]
-    problems = [ConfigProblem(name, f"is no setting.{did_you_mean(name, names)}") for name in found if name not in names]
+    problems = [
+        ConfigProblem(name, f"is no setting.{did_you_mean(name, names)}") for name in found if name not in names
+    ]
     if problems:
         raise ConfigError(problems, where=where)
     try:
