@@ -220,9 +220,7 @@ class FsIOManager(MemoizableIOManager):
                 raise self._not_read(context, data, error) from error
 
     def _not_read(self, context: OutputContext, path: str, error: Exception) -> StorageError:
-        return StorageError(
-            f"{self._place.full_name(path)} could not be read: {reason(error)}", where=_where(context)
-        )
+        return StorageError(f"{self._place.full_name(path)} could not be read: {reason(error)}", where=_where(context))
 
     def _sized(self, context: OutputContext, view: View) -> Manifest | None:
         """Find the manifest of an output whose data file has the size it tells, or raise as `_follow`."""
@@ -246,9 +244,7 @@ class FsIOManager(MemoizableIOManager):
         if not contexts:
             return []
         try:
-            view = self._place.view(
-                f"{address_of(context)}.json" for context in contexts if _is_named(context)
-            )
+            view = self._place.view(f"{address_of(context)}.json" for context in contexts if _is_named(context))
         except Exception as error:  # noqa: BLE001 - file systems raise what they like
             contexts[0].log.warning(
                 "%s could not be asked which outputs it has: %s; none of them counts as stored",

@@ -86,9 +86,7 @@ def decode(raw: bytes, context: OutputContext, *, encoding: str, stem: str) -> M
     if manifest.format != FORMAT:
         raise ValueError(f"has format {manifest.format}, and this memo reads format {FORMAT}")
     if manifest.encoding != encoding:
-        raise ValueError(
-            f"names a value encoded as {manifest.encoding!r}; this IO manager reads {encoding!r}"
-        )
+        raise ValueError(f"names a value encoded as {manifest.encoding!r}; this IO manager reads {encoding!r}")
     if not manifest.data.startswith(f"{stem}.") or "/" in manifest.data:
         raise ValueError(f"names the data file {manifest.data!r}, which cannot be its own")
     ours = (

@@ -16,6 +16,22 @@ if TYPE_CHECKING:
 __all__ = ["PickleEncoding"]
 
 
+class _Flattened:
+    """A file to which buffers of any shape can be written."""
+
+    __slots__ = ("_file",)
+
+    def __init__(self, file: Writable) -> None:
+        self._file = file
+
+    def write(self, data: Any, /) -> None:
+        if not isinstance(data, bytes):
+            from pickle import PickleBuffer
+
+            data = PickleBuffer(data).raw()
+        self._file.write(data)
+
+
 class PickleEncoding:
     """Any picklable value, by protocol 5."""
 
@@ -26,7 +42,7 @@ class PickleEncoding:
         """Write a value as it is pickled; large buffers go to the file without being copied."""
         import pickle
 
-        pickle.Pickler(file, protocol=5).dump(value)
+        pickle.Pickler(_Flattened(file), protocol=5).dump(value)
 
     def load(self, file: BinaryIO) -> Any:
         """Read the value back. Only for bytes that are known to be what was stored."""

@@ -1,7 +1,6 @@
 """Where bytes are kept: a folder of this machine, or any URL that fsspec can open."""
 
-# pathlib costs more than the system calls it makes, and these are made for every output of every plan.
-# ruff: noqa: PTH100, PTH103, PTH105, PTH108, PTH111, PTH116, PTH120, PTH123
+# No pathlib here: it costs more than the system calls that it makes, for every output of every plan.
 
 from __future__ import annotations
 

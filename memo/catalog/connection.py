@@ -139,9 +139,7 @@ class Database:
         import sqlite3
 
         # Escaped byte by byte, so that no path is ever read as options.
-        escaped = "".join(
-            [chr(byte) if byte in _AS_THEY_ARE else f"%{byte:02x}" for byte in os.fsencode(self.path)]
-        )
+        escaped = "".join([chr(byte) if byte in _AS_THEY_ARE else f"%{byte:02x}" for byte in os.fsencode(self.path)])
         connection = sqlite3.connect(
             f"file://{escaped}?{options}",
             uri=True,

@@ -64,9 +64,7 @@ def _meaning(error: Exception) -> str | None:
         sqlite3.SQLITE_PROTOCOL: (
             f"the catalog cannot be locked; put it on a local disk if it is on a network's, {_ELSEWHERE}"
         ),
-        sqlite3.SQLITE_READONLY: (
-            f"the catalog cannot be written; make it and its folder writable, {_ELSEWHERE}"
-        ),
+        sqlite3.SQLITE_READONLY: (f"the catalog cannot be written; make it and its folder writable, {_ELSEWHERE}"),
     }.get(kind)
 
 

@@ -123,13 +123,9 @@ def known_local_keys(connection: Connection, local_keys: Sequence[str]) -> set[s
 
 def last_recipes(connection: Connection, job_name: str, step_keys: Sequence[str]) -> dict[str, Recipe]:
     """Answer `History.last_recipes`; runs that left no recipe (without memoization) do not count."""
-    rows: list[tuple[int, str, str]] = connection.execute(
-        _LATEST_RECIPES, (job_name, as_array(step_keys))
-    ).fetchall()
+    rows: list[tuple[int, str, str]] = connection.execute(_LATEST_RECIPES, (job_name, as_array(step_keys))).fetchall()
     digests = {step_key: digest for _, step_key, digest in sorted(rows)}
-    kept: list[tuple[str, bytes]] = connection.execute(
-        _RECIPES, (as_array(set(digests.values())),)
-    ).fetchall()
+    kept: list[tuple[str, bytes]] = connection.execute(_RECIPES, (as_array(set(digests.values())),)).fetchall()
     recipes = {digest: unpack_recipe(packed) for digest, packed in kept}
     return {step_key: recipes[digest] for step_key, digest in digests.items() if digest in recipes}
 

@@ -61,10 +61,7 @@ def get_run(connection: Connection, run_id: str) -> RunRecord | None:
     """Answer `RunStore.get_run`."""
     limit = _SHOWN_CANDIDATES + 1
     found = [
-        found
-        for (found,) in connection.execute(
-            _RUN_IDS, (run_id, run_id + _AFTER_EVERY_CHARACTER, limit)
-        ).fetchall()
+        found for (found,) in connection.execute(_RUN_IDS, (run_id, run_id + _AFTER_EVERY_CHARACTER, limit)).fetchall()
     ]
     if not found:
         return None

@@ -175,9 +175,7 @@ class StepRows:
         ]
         self._put(done.run_id, done.step_key, row, outputs)
 
-    def add_alias(
-        self, run_id: str, step_key: str, version: str, stored_version: str, recipe: Recipe | None
-    ) -> None:
+    def add_alias(self, run_id: str, step_key: str, version: str, stored_version: str, recipe: Recipe | None) -> None:
         """Take an alias."""
         self._put(run_id, step_key, (run_id, step_key, version, stored_version, self._recipe(recipe)), [])
 

@@ -67,11 +67,7 @@ class Catalog:
 
         A version materialized after it was found to equal another is stored under itself again: no alias.
         """
-        return (
-            self._database.ask(lambda connection: history.aliases(connection, versions), {})
-            if versions
-            else {}
-        )
+        return self._database.ask(lambda connection: history.aliases(connection, versions), {}) if versions else {}
 
     def content_digests(self, versions: Sequence[str]) -> Mapping[str, Mapping[str, str | None]]:
         """For step versions that were materialized: version -> {output name: content digest}."""
@@ -95,9 +91,7 @@ class Catalog:
         """The recipe with which each step was last materialized or reused-by-content in this job."""
         if not step_keys:
             return {}
-        return self._database.ask(
-            lambda connection: history.last_recipes(connection, job_name, step_keys), {}
-        )
+        return self._database.ask(lambda connection: history.last_recipes(connection, job_name, step_keys), {})
 
     def seconds(self, job_name: str, step_keys: Sequence[str]) -> Mapping[str, float]:
         """How long each step's body took, the median of its latest five runs."""

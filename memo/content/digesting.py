@@ -92,8 +92,8 @@ class _Sink:
         self.hasher = Hasher()
         self._spent = 0
 
-    def write(self, data: bytes | memoryview, /) -> int:
-        size = len(data)
+    def write(self, data: bytes | bytearray | memoryview, /) -> int:
+        size = memoryview(data).nbytes
         self._spent += min(size, 65_536 + size // 64)
         if self._spent > _LIMIT:
             raise NoDigestError

@@ -105,10 +105,7 @@ def _values(column: Any) -> list[str]:
     pieces = (piece.drop_null() if piece.null_count else piece for piece in _pieces(column))
     if types.is_struct(kind):
         rows = [piece.flatten() for piece in pieces]
-        return [
-            _digest(pa.chunked_array([row[i] for row in rows], kind.field(i).type))
-            for i in range(kind.num_fields)
-        ]
+        return [_digest(pa.chunked_array([row[i] for row in rows], kind.field(i).type)) for i in range(kind.num_fields)]
     if types.is_fixed_size_list(kind):
         return [_digest(pa.chunked_array([piece.flatten() for piece in pieces], kind.value_type))]
     if types.is_nested(kind):
@@ -168,9 +165,5 @@ def _text_bytes(array: Any) -> memoryview:
 
 STAND_INS.update({pa.Table: _table_parts, pa.RecordBatch: _batch_parts, pa.ChunkedArray: _array_parts})
 STAND_INS.update(
-    {
-        kind: _array_parts
-        for kind in vars(pa).values()
-        if isinstance(kind, type) and issubclass(kind, pa.Array)
-    },
+    {kind: _array_parts for kind in vars(pa).values() if isinstance(kind, type) and issubclass(kind, pa.Array)},
 )

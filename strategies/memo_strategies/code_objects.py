@@ -47,6 +47,9 @@ REFLECTIVE = frozenset({
 })  # fmt: skip
 """Attributes through which code can see what otherwise does not count."""
 
+SEES_LOCALS = frozenset({"dir", "eval", "exec", "f_locals", "locals", "vars"})
+"""Names through which code can see the names of its local variables."""
+
 READS_FILES = frozenset({"read_text", "read_bytes", "iterdir", "rglob"})
 """Methods whose names give away that a file is read."""
 
@@ -67,6 +70,7 @@ class Hole(Struct, frozen=True):
         attributes: The chain of attributes loaded right after.
         local_first: Whether a class body may have a name of its own that comes first.
         argument: The text that it is called with, where it is called with nothing but one literal text.
+        key: The same for all holes that stand for the same thing in one namespace.
         place: Where it is loaded first.
     """
 
@@ -75,6 +79,7 @@ class Hole(Struct, frozen=True):
     attributes: tuple[str, ...]
     local_first: bool
     argument: str | None
+    key: tuple[object, ...]
     place: Place
 
 
@@ -167,7 +172,7 @@ class _Reader:
         tokens = [
             f"{code.co_argcount} {code.co_posonlyargcount} {code.co_kwonlyargcount}"
             f" {code.co_flags & _FLAGS_THAT_COUNT}",
-            *code.co_varnames[:parameters],
+            *code.co_varnames[: None if SEES_LOCALS.intersection(code.co_names) else parameters],
         ]
         for index, mark in flow(self.listing, self.dropped):
             if index < 0:
@@ -286,7 +291,7 @@ class _Reader:
         if slot is None:
             slot = self.slots[key] = len(self.holes)
             place = Place(self.path, self.listing.offsets[index])
-            self.holes.append(Hole(name, imported, chain, local_first, argument, place))
+            self.holes.append(Hole(name, imported, chain, local_first, argument, key, place))
         return f"hole {slot}"
 
     def _literal_argument(self, index: int) -> str | None:

@@ -14,8 +14,11 @@ _BUILT_IN = {
     "io.open": "open() reads or writes a file",
     "_io.open": "open() reads or writes a file",
     "os.open": "os.open() reads or writes a file",
+    "posix.open": "os.open() reads or writes a file",
     "os.listdir": "os.listdir() reads a folder",
+    "posix.listdir": "os.listdir() reads a folder",
     "os.scandir": "os.scandir() reads a folder",
+    "posix.scandir": "os.scandir() reads a folder",
     "os.walk": "os.walk() reads a folder",
     "glob.glob": "glob() reads a folder",
     "glob.iglob": "iglob() reads a folder",
@@ -61,17 +64,15 @@ def reflects(name: str) -> bool:
     return name in _REFLECTORS or name.startswith(_REFLECTING_MODULES)
 
 
-def warning(places: list[tuple[str, str]]) -> str:
+def warning(places: dict[str, list[str]]) -> str:
     """One sentence on all that one op does which cannot be followed.
 
     Args:
-        places: ``file:line`` and what is there, the nearest first.
+        places: What is at each ``file:line``, the op's own lines first.
     """
-    (where, what), *others = dict(places).items()
-    also = ""
-    if others:
-        also = f" (also {', '.join(where for where, _ in others[:3])}{', …' if len(others) > 3 else ''})"
+    where, *others = places
+    also = f" (also at {', '.join(others[:3])}{', …' if len(others) > 3 else ''})" if others else ""
     return (
-        f"{where}: {what}{also}: a change there is not seen and would be served stale; give what is read as config "
-        "or as an input, or declare version= and raise it when that changes"
+        f"{where}: {'; '.join(places[where])}{also}: what changes behind that is not seen. Give what is read as "
+        "config or as an input, or declare version= and raise it when it changes"
     )

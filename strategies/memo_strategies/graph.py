@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from memo.contracts.version_strategy import CodePart
     from memo.ownership import Owner
     from memo_strategies.code_objects import CodeSummary
+    from memo_strategies.names import Filling
 
 _INSTALLED = Distributions()
 """What the process found installed when it first asked: the code that it loaded is of those versions, whatever
@@ -38,32 +39,31 @@ class Node:
         full: The hash with all that is reached; empty until that is known.
         unordered: Whether the order of its edges means nothing.
         identity: Whether two equal ones are still two: what changes one does not change the other.
+        reflects: Whether it looks at names, docs or annotations of other things.
         notes: What could not be followed: (what, line or None).
         summary: Of a function's code.
         space: Where a function's or a class's globals are.
     """
 
-    __slots__ = (
-        "edges", "full", "identity", "index", "kind", "low", "name", "notes", "obj", "own", "part", "parts", "space",
-        "summary", "unordered",
-    )  # fmt: skip
+    # Defaults stand on the class: most nodes need few of these, and nodes are made by the thousand.
+    kind = ""
+    name = ""
+    own = ""
+    full = ""
+    unordered = False
+    identity = False
+    reflects = False
+    notes: list[tuple[str, int | None]] | None = None
+    summary: CodeSummary | None = None
+    space: Space | None = None
+    index = 0
+    low = 0
+    part: CodePart | None = None
+    parts: dict[str, CodePart] | None = None
 
     def __init__(self, obj: object) -> None:
         self.obj: Any = obj
-        self.kind = ""
-        self.name = ""
-        self.own = ""
         self.edges: list[tuple[str, Node]] = []
-        self.full = ""
-        self.unordered = False
-        self.identity = False
-        self.notes: list[tuple[str, int | None]] | None = None
-        self.summary: CodeSummary | None = None
-        self.space: Space | None = None
-        self.index = 0
-        self.low = 0
-        self.part: CodePart | None = None
-        self.parts: dict[str, CodePart] | None = None
 
     def note(self, what: str, line: int | None = None) -> None:
         """Remember what could not be followed here."""
@@ -80,9 +80,10 @@ class Space:
         module: The module's own ``__name__``.
         packages: The nodes of the distributions it is from.
         root: The folder that its imports begin at; None where that is unknown.
+        fillings: What the names that code loads here were found to stand for.
     """
 
-    __slots__ = ("file", "module", "name", "namespace", "owner", "packages", "root")
+    __slots__ = ("file", "fillings", "module", "name", "namespace", "owner", "packages", "root")
 
     def __init__(self, namespace: dict[str, Any], owner: Owner, packages: tuple[Node, ...]) -> None:
         self.namespace = namespace
@@ -95,6 +96,7 @@ class Space:
         if self.module == "__main__" and self.file:
             self.name = self.file.rpartition("/")[2].removesuffix(".py")
         self.root = self._root()
+        self.fillings: dict[object, Filling] = {}
 
     def _root(self) -> str | None:
         if self.file is None or not self.file.startswith("/"):

@@ -46,9 +46,7 @@ DONE = Materialization(
     Recipe("v1", (RecipePart("code", "a", "h", source_digest="s1"),)),
     2.0,
 )
-EVENT = Event(
-    EventType.STEP_FAILURE, "r1", 1.0, "b", data={"seconds": 1}, error=ErrorInfo("ValueError", "no", "here")
-)
+EVENT = Event(EventType.STEP_FAILURE, "r1", 1.0, "b", data={"seconds": 1}, error=ErrorInfo("ValueError", "no", "here"))
 
 
 def fill(catalog: Catalog) -> None:
@@ -116,9 +114,7 @@ def open_folder() -> Iterator[Path]:
 def test_importing_the_catalog_does_not_import_sqlite() -> None:
     code = "import sys, memo.catalog; assert not {'sqlite3', '_sqlite3', 'zlib'} & sys.modules.keys()"
 
-    subprocess.run(
-        [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path!r}; {code}"], check=True
-    )
+    subprocess.run([sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path!r}; {code}"], check=True)
 
 
 def test_questions_find_nothing_where_there_is_no_file_and_make_none(path: Path) -> None:
@@ -182,9 +178,7 @@ def test_a_relative_path_means_the_folder_that_was_current_then(
     assert (tmp_path / "catalog.db").exists()
 
 
-@pytest.mark.parametrize(
-    "name", ["a b?mode=memory", "100%41#x", "né", b"n\xe9".decode("utf-8", "surrogateescape")]
-)
+@pytest.mark.parametrize("name", ["a b?mode=memory", "100%41#x", "né", b"n\xe9".decode("utf-8", "surrogateescape")])
 def test_any_path_is_a_path(tmp_path: Path, name: str) -> None:
     path = tmp_path / name / "catalog.db"
     for _ in range(2):
@@ -306,9 +300,7 @@ def test_a_folder_that_may_not_be_written_is_refused(open_folder: Path) -> None:
     for path in (open_folder / "catalog.db", open_folder / ".memo" / "catalog.db"):
         with someone_without_rights(), Catalog.open(path) as catalog:
             assert catalog.list_runs() == []
-            with pytest.raises(
-                HomeError, match=r"catalog\.db: the catalog cannot be opened.*--home or MEMO_HOME"
-            ):
+            with pytest.raises(HomeError, match=r"catalog\.db: the catalog cannot be opened.*--home or MEMO_HOME"):
                 catalog.add_run(RUN)
 
 
@@ -359,9 +351,7 @@ def test_what_is_no_catalog_is_refused_and_left_as_it_was(
 
     with Catalog.open(path, read_only=read_only) as catalog:
         for _ in range(2):
-            with pytest.raises(
-                HomeError, match=r"catalog\.db: this file is not a catalog of memo.*move it away"
-            ):
+            with pytest.raises(HomeError, match=r"catalog\.db: this file is not a catalog of memo.*move it away"):
                 catalog.list_runs()
         if not read_only:
             with pytest.raises(HomeError, match="not a catalog"):
@@ -467,9 +457,7 @@ def test_a_full_disk_loses_nothing_that_was_stored(filled: Path) -> None:
     with Catalog.open(filled) as catalog:
         catalog._database.ask(lambda database: limit(database, 1), None)  # raised to what it has
         big = [Event(EventType.LOG, "r1", 1.0, message=str(number) * 5000) for number in range(100)]
-        with pytest.raises(
-            HomeError, match=r"disk is full; make room \(nothing that was in the catalog is lost\)"
-        ):
+        with pytest.raises(HomeError, match=r"disk is full; make room \(nothing that was in the catalog is lost\)"):
             catalog.add_events(big)
         assert all_answers(catalog) == FULL
 
@@ -492,9 +480,7 @@ def test_a_catalog_that_stays_locked_is_told_so(filled: Path, monkeypatch: pytes
         assert len(catalog.list_runs()) == 2
 
 
-def test_a_catalog_that_stays_locked_while_it_is_made_is_told_so(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_catalog_that_stays_locked_while_it_is_made_is_told_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "LOCK_WAIT", 0.05)
     path.parent.mkdir()
     other = sqlite3.connect(path, isolation_level=None)
@@ -508,20 +494,26 @@ def test_a_catalog_that_stays_locked_while_it_is_made_is_told_so(
         assert all_answers(catalog) == FULL
 
 
-def test_making_a_catalog_waits_for_who_is_reading_the_file(path: Path) -> None:
-    # SQLite does not wait by itself for the lock that switching to a log takes.
+def test_switching_to_a_log_waits_where_sqlite_itself_does_not(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.parent.mkdir()
     path.touch()
     reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     reader.execute("BEGIN")
     reader.execute("SELECT * FROM sqlite_master").fetchall()
-    leaving = Timer(0.2, reader.execute, ["COMMIT"])
+    impatient = sqlite3.connect(path, isolation_level=None, timeout=0)
+    database = connection.Database(path, read_only=False)
+    with monkeypatch.context() as meanwhile, pytest.raises(sqlite3.OperationalError, match="locked"):
+        meanwhile.setattr(connection, "LOCK_WAIT", 0.05)
+        database._keep_a_log(impatient)
+
+    leaving = Timer(0.1, reader.execute, ["COMMIT"])
     leaving.start()
-    with Catalog.open(path) as catalog:
-        fill(catalog)
-        leaving.join()
-        reader.close()
-        assert all_answers(catalog) == FULL
+    database._keep_a_log(impatient)
+
+    assert impatient.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    leaving.join()
+    reader.close()
+    impatient.close()
 
 
 def test_a_file_system_without_shared_memory_is_refused(path: Path) -> None:
@@ -559,9 +551,7 @@ def test_an_older_catalog_is_brought_up_to_date_and_keeps_everything(
         catalog.list_runs()
 
 
-def test_a_migration_that_fails_leaves_the_catalog_as_it_was(
-    filled: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_migration_that_fails_leaves_the_catalog_as_it_was(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as later:
         later.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, BROKEN))
         later.setattr(schema, "CURRENT", 2)

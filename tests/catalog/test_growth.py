@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from memo.catalog import Catalog, recording
 from memo.contracts.run_store import Materialization, OutputRecord, Recipe, RunRecord
 from memo.errors import HomeError
 from memo.events import Event, EventType, RunStatus
@@ -14,8 +15,6 @@ from memo.events import Event, EventType, RunStatus
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from memo.catalog import Catalog
 
 RUN = RunRecord("r1", "job", RunStatus.SUCCESS, 1.0, steps={"a": ("RUN", "never run", "success")})
 DONE = Materialization("r1", "job", "a", (OutputRecord("x"),), "v1", "l1", "c1", Recipe("v1"))
@@ -57,6 +56,10 @@ def looks_at_everything(line: str) -> bool:
     return line.startswith("SEARCH") and "USING" not in line
 
 
+LAST_ENTRIES = recording._LATEST_ID
+"""The highest ids: one step to the end of each table, which SQLite words as a search of all of it."""
+
+
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 def test_nothing_is_found_by_looking_at_everything(
     catalog: Catalog, path: Path, use: Callable[[Catalog], object]
@@ -78,9 +81,97 @@ def test_nothing_is_found_by_looking_at_everything(
                 if "WHERE" not in statement:
                     assert plan == ["SCAN runs USING INDEX runs_by_time"]
                     continue
+            if statement == LAST_ENTRIES:
+                continue
             assert [line for line in plan if looks_at_everything(line)] == [], f"{statement}\n{plan}"
     finally:
         database.close()
+
+
+def grown(path: Path, runs: int) -> Catalog:
+    """A catalog in which so many runs of one job materialized, aliased and told of the same two steps."""
+    catalog = Catalog.open(path)
+    for first in range(0, runs, 100):
+        numbers = range(first, min(runs, first + 100))
+        for number in numbers:
+            catalog.add_run(RunRecord(f"run {number:05}", "job", RunStatus.SUCCESS, float(number)))
+        catalog.add_events([Event(EventType.LOG, f"run {number:05}", 1.0, "a") for number in numbers])
+        for step_key in "ab":
+            catalog.add_materializations(
+                [
+                    Materialization(
+                        f"run {number:05}",
+                        "job",
+                        step_key,
+                        (OutputRecord("x"),),
+                        f"{step_key} {number % 50}",
+                        f"l{number % 50}",
+                        f"c{number % 50}",
+                        Recipe(f"v{number}"),
+                    )
+                    for number in numbers
+                ],
+                {f"d{number}": "text" for number in numbers},
+            )
+        catalog.add_aliases(
+            [(f"run {number:05}", "a", f"alias {number % 50}", "v1", Recipe(f"w{number}")) for number in numbers],
+        )
+    return catalog
+
+
+GROWING: dict[str, Callable[[Catalog], object]] = {
+    "aliases": lambda catalog: catalog.aliases(["alias 7", "v3"]),
+    "content_digests": lambda catalog: catalog.content_digests(["a 7", "v2"]),
+    "find_contents": lambda catalog: catalog.find_contents(["c7", "x"]),
+    "known_local_keys": lambda catalog: catalog.known_local_keys(["l7", "x"]),
+    "last_recipes": lambda catalog: catalog.last_recipes("job", ["a", "b", "x"]),
+    "seconds": lambda catalog: catalog.seconds("job", ["a", "b", "x"]),
+    "get_run": lambda catalog: catalog.get_run("run 00055"),
+    "list_runs": lambda catalog: catalog.list_runs(limit=5),
+    "list_runs of a job": lambda catalog: catalog.list_runs(job_name="job", limit=5),
+    "events": lambda catalog: catalog.events("run 00055"),
+    "events of a step": lambda catalog: catalog.events("run 00055", step_key="a"),
+    "materializations": lambda catalog: catalog.materializations("run 00055"),
+    "source": lambda catalog: catalog.source("d55"),
+    "add_run": lambda catalog: catalog.add_run(RUN),
+    "add_events": lambda catalog: catalog.add_events([Event(EventType.LOG, "r1", 1.0, "a")]),
+    "add_materializations": lambda catalog: catalog.add_materializations([DONE], {"d1": "text"}),
+    "add_aliases": lambda catalog: catalog.add_aliases([("r1", "b", "v2", "v1", Recipe("v2"))]),
+}
+
+
+def instructions_of(catalog: Catalog, use: Callable[[Catalog], object]) -> int:
+    """How many instructions SQLite's machine carries out: the work itself, whatever the clock says."""
+    count = 0
+
+    def counted() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    catalog._database.ask(lambda database: database.set_progress_handler(counted, 1), None)
+    use(catalog)
+    catalog._database.ask(lambda database: database.set_progress_handler(None, 1), None)
+    return count
+
+
+def test_the_work_for_a_question_does_not_grow_with_the_catalog(tmp_path: Path) -> None:
+    with (
+        grown(tmp_path / "few" / "catalog.db", 100) as few,
+        grown(tmp_path / "many" / "catalog.db", 3000) as many,
+    ):
+        for name, use in GROWING.items():
+            before, after = instructions_of(few, use), instructions_of(many, use)
+            assert before > 0
+            assert after <= before * 1.1, name
+
+
+def test_adding_a_run_does_not_look_through_its_aliases(catalog: Catalog) -> None:
+    catalog.add_run(RUN)
+    before = instructions_of(catalog, lambda catalog: catalog.add_run(RUN))
+    catalog.add_aliases([("r1", f"s{number}", f"v{number}", "v", None) for number in range(1000)])
+
+    assert instructions_of(catalog, lambda catalog: catalog.add_run(RUN)) <= before * 1.1
 
 
 def test_listing_runs_does_not_read_their_steps(catalog: Catalog, path: Path) -> None:

@@ -82,9 +82,7 @@ def test_an_alias_of_an_alias_leads_to_where_the_output_is(catalog: Catalog) -> 
 
 
 def test_aliases_in_a_circle_are_answered_all_the_same(catalog: Catalog) -> None:
-    catalog.add_aliases(
-        [("r1", "a", "v1", "v2", None), ("r2", "a", "v2", "v1", None), ("r3", "a", "v3", "v3", None)]
-    )
+    catalog.add_aliases([("r1", "a", "v1", "v2", None), ("r2", "a", "v2", "v1", None), ("r3", "a", "v3", "v3", None)])
 
     answered = catalog.aliases(["v1", "v2", "v3"])
 
@@ -164,9 +162,7 @@ def test_a_run_without_memoization_does_not_hide_the_last_recipe(catalog: Catalo
         ([50.0, 60.0, 70.0, 9.0, 1.0, 2.0, 3.0, 4.0], 3.0),
     ],
 )
-def test_seconds_are_the_median_of_the_latest_five(
-    catalog: Catalog, taken: list[float], usual: float
-) -> None:
+def test_seconds_are_the_median_of_the_latest_five(catalog: Catalog, taken: list[float], usual: float) -> None:
     for number, seconds in enumerate(taken):
         catalog.add_materializations([stored(f"r{number}", seconds=seconds)], {})
         catalog.add_materializations([stored(f"s{number}", job="other", seconds=77.0)], {})
@@ -175,9 +171,7 @@ def test_seconds_are_the_median_of_the_latest_five(
 
 
 def test_a_key_asked_twice_is_answered_once(catalog: Catalog) -> None:
-    catalog.add_materializations(
-        [stored("r1", digests={"x": "1"}, content_key="c", local_key="l", seconds=3.0)], {}
-    )
+    catalog.add_materializations([stored("r1", digests={"x": "1"}, content_key="c", local_key="l", seconds=3.0)], {})
     catalog.add_materializations([stored("r2", seconds=5.0)], {})
 
     assert catalog.content_digests(["v1", "v1"]) == {"v1": {}}
@@ -189,9 +183,7 @@ def test_a_key_asked_twice_is_answered_once(catalog: Catalog) -> None:
 def test_a_hundred_thousand_keys_are_asked_at_once(catalog: Catalog) -> None:
     count = 100_000
     versions = [f"v{number}" for number in range(count)]
-    catalog.add_aliases(
-        [(f"r{number}", "a", f"v{number}", "stored", None) for number in range(0, count, 1000)]
-    )
+    catalog.add_aliases([(f"r{number}", "a", f"v{number}", "stored", None) for number in range(0, count, 1000)])
     catalog.add_materializations(
         [stored("r", f"s{number}", f"v{number}", digests={"x": "1"}) for number in range(1, count, 1000)],
         {},
@@ -202,9 +194,7 @@ def test_a_hundred_thousand_keys_are_asked_at_once(catalog: Catalog) -> None:
     assert len(catalog.seconds("job", [f"s{number}" for number in range(count)])) == 100
 
 
-@pytest.mark.parametrize(
-    "key", ["", "a'b", 'a"b', "a\\b", "é", "\U0001f600", "a\nb", "1", "null", "%", "v\x1f"]
-)
+@pytest.mark.parametrize("key", ["", "a'b", 'a"b', "a\\b", "é", "\U0001f600", "a\nb", "1", "null", "%", "v\x1f"])
 def test_any_string_is_a_version(catalog: Catalog, key: str) -> None:
     catalog.add_materializations(
         [stored("r1", key, key, job=key, digests={key: key}, local_key=key, content_key=key, recipe=key)],
@@ -229,11 +219,7 @@ class Remembered:
 
     def add(self, row: Any) -> None:
         def owner(row: Any) -> tuple[object, ...]:
-            return (
-                (type(row), row.run_id, row.step_key)
-                if isinstance(row, Materialization)
-                else (tuple, *row[:2])
-            )
+            return (type(row), row.run_id, row.step_key) if isinstance(row, Materialization) else (tuple, *row[:2])
 
         self.rows = [kept for kept in self.rows if owner(kept) != owner(row)]
         self.rows.append(row)
@@ -323,9 +309,7 @@ def test_the_answers_are_those_of_plain_lists(taken: list[Any]) -> None:
         assert catalog.known_local_keys(versions) == ever
         for job in ("job", "other"):
             assert catalog.last_recipes(job, ["a", "b"]) == {
-                step_key: recipe
-                for step_key in ("a", "b")
-                if (recipe := remembered.last_recipe(job, step_key))
+                step_key: recipe for step_key in ("a", "b") if (recipe := remembered.last_recipe(job, step_key))
             }
             assert catalog.seconds(job, ["a", "b"]) == {
                 step_key: median(times[-5:])

@@ -120,9 +120,7 @@ def test_recipes_have_one_digest_exactly_when_they_are_equal() -> None:
         Recipe("v2", (part,)),
         Recipe("v1", (part, part)),
         Recipe("v1", ()),
-        Recipe(
-            "v1", (RecipePart("code", "clean", "1" * 32, file="flights.py", line=4, source_digest="2" * 32),)
-        ),
+        Recipe("v1", (RecipePart("code", "clean", "1" * 32, file="flights.py", line=4, source_digest="2" * 32),)),
     ]
 
     packed = [pack_recipe(recipe) for recipe in recipes]

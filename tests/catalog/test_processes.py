@@ -10,6 +10,8 @@ import sys
 from threading import Thread
 from typing import TYPE_CHECKING
 
+import pytest
+
 from memo.catalog import Catalog
 from memo.contracts.run_store import RunRecord
 from memo.events import Event, EventType, RunStatus
@@ -118,9 +120,9 @@ def test_four_processes_write_at_once_and_nothing_is_lost(path: Path) -> None:
 
 
 def test_four_processes_make_the_same_catalogs_at_once(tmp_path: Path) -> None:
-    run_together(MAKE_MANY, tmp_path, 25)
+    run_together(MAKE_MANY, tmp_path, 100)
 
-    for number in range(25):
+    for number in range(100):
         assert_whole(tmp_path / f"home-{number}" / "catalog.db", {f"{name}-{number}" for name in "abcd"})
 
 
@@ -165,6 +167,24 @@ def test_threads_share_a_catalog(catalog: Catalog) -> None:
 
     assert failures == []
     assert len(catalog.list_runs(limit=1000)) == 300
+
+
+def test_no_thread_sees_what_another_has_not_committed(catalog: Catalog) -> None:
+    catalog.add_run(RunRecord("r1", "job", RunStatus.SUCCESS, 1.0))
+    answers: list[int] = []
+    asking = Thread(target=lambda: answers.append(len(catalog.list_runs())))
+
+    def give_up(database: sqlite3.Connection) -> None:
+        database.execute("DELETE FROM runs")
+        asking.start()
+        asking.join(0.2)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        catalog._database.write(give_up)
+    asking.join()
+
+    assert answers == [1]
 
 
 def in_a_fork(work: Callable[[], object]) -> None:

@@ -113,9 +113,7 @@ def test_everything_comes_back_as_it_was(
             assert len(catalog.list_runs()) == 1
             assert catalog.events("r1") == happened
             for step_key in {event.step_key for event in happened} - {None}:
-                assert catalog.events("r1", step_key=step_key) == [
-                    e for e in happened if e.step_key == step_key
-                ]
+                assert catalog.events("r1", step_key=step_key) == [e for e in happened if e.step_key == step_key]
             assert catalog.materializations("r1") == stored
 
 
@@ -132,9 +130,7 @@ def test_a_hundred_thousand_steps_of_a_run_come_back(catalog: Catalog) -> None:
 def test_runs_are_listed_latest_first_and_without_their_steps(catalog: Catalog) -> None:
     for number, started in enumerate([3.0, 1.0, 2.0, 2.0]):
         steps = {"a": ("RUN", "never run", "success")}
-        catalog.add_run(
-            RunRecord(f"r{number}", "even" if number % 2 == 0 else "odd", SUCCESS, started, steps=steps)
-        )
+        catalog.add_run(RunRecord(f"r{number}", "even" if number % 2 == 0 else "odd", SUCCESS, started, steps=steps))
 
     assert [run.run_id for run in catalog.list_runs()] == ["r0", "r3", "r2", "r1"]
     assert [run.run_id for run in catalog.list_runs(limit=2)] == ["r0", "r3"]
@@ -200,9 +196,7 @@ def test_events_are_appended_in_the_order_they_were_given(catalog: Catalog) -> N
 
 
 def test_a_message_or_place_that_is_no_text_does_not_cost_the_record(catalog: Catalog) -> None:
-    catalog.add_events(
-        [Event(EventType.LOG, "r1", 1.0, message="read caf\udce9.csv", data={"file": "caf\udce9"})]
-    )
+    catalog.add_events([Event(EventType.LOG, "r1", 1.0, message="read caf\udce9.csv", data={"file": "caf\udce9"})])
     output = OutputRecord("result", place="caf\udce9")
     catalog.add_materializations([Materialization("r1", "job", "step", (output,))], {})
     catalog.add_run(RunRecord("r1", "caf", SUCCESS, 1.0, target="caf\udce9.py:job"))
@@ -224,6 +218,8 @@ def test_a_step_materialized_twice_in_a_run_is_kept_once_as_it_was_last(catalog:
     catalog.add_materializations([stored("a", 1.0, "x", "y", "z"), stored("b", 1.0, "x")], {})
     catalog.add_materializations([stored("a", 2.0, "x")], {})
     assert catalog.materializations("r1") == [stored("b", 1.0, "x"), stored("a", 2.0, "x")]
+    kept = catalog._database.ask(lambda database: database.execute("SELECT count(*) FROM outputs").fetchone(), None)
+    assert kept == (2,), "outputs go with their materialization"
 
     catalog.add_materializations([stored("b", 3.0, "x"), stored("a", 3.0, "x"), stored("b", 4.0, "y")], {})
     assert catalog.materializations("r1") == [stored("a", 3.0, "x"), stored("b", 4.0, "y")]

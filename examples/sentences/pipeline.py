@@ -1,0 +1,119 @@
+"""The smallest pipeline: a sentence is fetched, normalized and cleaned, and kept as text files.
+
+From Python:          python pipeline.py
+From the shell:       memo run pipeline.py
+With another config:  memo run pipeline.py --set ops.normalize_string.config.lower_case=false
+
+The second run finds everything stored and runs nothing; the other config runs `normalize_string` and `clean_string`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from memo import (
+    Field,
+    InitResourceContext,
+    InputContext,
+    IOManager,
+    MemoizableIOManager,
+    OpExecutionContext,
+    OutputContext,
+    execute_job,
+    graph,
+    io_manager,
+    op,
+    resource,
+)
+
+
+class TextFileIOManager(MemoizableIOManager):
+    """Keeps strings as text files that people can open.
+
+    Args:
+        folder: Where the files are; made when the first is written.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def place(self, context: OutputContext) -> Path:
+        """The file of an output: its version is in the path, so another version never overwrites it.
+
+        Raises:
+            ValueError: A part of its name would lead to another folder.
+        """
+        segments = context.get_identifier()
+        for segment in segments:
+            if segment in {"", ".", ".."} or "/" in segment or os.sep in segment:
+                raise ValueError(f"{segment!r} cannot be part of a file's place")
+        return self.folder.joinpath(*segments).with_name(f"{segments[-1]}.txt")
+
+    def handle_output(self, context: OutputContext, obj: str) -> None:
+        """Write a file aside, then move it to its place: whoever looks sees all of it or nothing."""
+        place = self.place(context)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        aside = place.with_suffix(f".{os.getpid()}.tmp")
+        aside.write_text(obj, encoding="utf-8", newline="")
+        aside.replace(place)
+
+    def load_input(self, context: InputContext) -> str:
+        """Read the string of an upstream output, exactly as it was written."""
+        assert context.upstream_output is not None
+        return self.place(context.upstream_output).read_bytes().decode("utf-8")
+
+    def has_output(self, context: OutputContext) -> bool:
+        """Say whether the output is stored under its version: if it is, its step is not run again."""
+        return self.place(context).is_file()
+
+
+@io_manager(config_schema={"folder": Field(str, default_value="strings", description="Where the files are kept.")})
+def text_file_io_manager(context: InitResourceContext) -> IOManager:
+    """Keep strings as text files."""
+    return TextFileIOManager(context.resource_config["folder"])
+
+
+@resource(config_schema={"characters": Field(str, default_value=".,;:!?", description="What counts as punctuation.")})
+def punctuation(context: InitResourceContext) -> frozenset[str]:
+    """The characters that a clean string does not have. Its config counts in the versions of the ops that use it."""
+    return frozenset(context.resource_config["characters"])
+
+
+@op(config_schema={"text": str})
+def get_string(context: OpExecutionContext) -> str:
+    """The sentence to work on."""
+    text: str = context.op_config["text"]
+    return text
+
+
+@op(config_schema={"lower_case": Field(bool, default_value=True, description="Whether to write it all small.")})
+def normalize_string(context: OpExecutionContext, string: str) -> str:
+    """The sentence with single spaces."""
+    string = " ".join(string.split())
+    return string.lower() if context.op_config["lower_case"] else string
+
+
+@op(required_resource_keys={"punctuation"})
+def clean_string(context: OpExecutionContext, string: str) -> str:
+    """The sentence without punctuation."""
+    return "".join(character for character in string if character not in context.resources.punctuation)
+
+
+@graph
+def sentences() -> str:
+    """Wire the ops: nothing runs here."""
+    cleaned: str = clean_string(normalize_string(get_string()))
+    return cleaned
+
+
+sentences_job = sentences.to_job(
+    resource_defs={"io_manager": text_file_io_manager, "punctuation": punctuation},
+    config={"ops": {"get_string": {"config": {"text": "  Running it twice:  the second time, nothing runs!  "}}}},
+)
+
+
+if __name__ == "__main__":
+    result = execute_job(sentences_job)
+    print(f"{result.output_value()!r}")
+    print(f"run: {', '.join(result.executed) or 'nothing'}; reused: {', '.join(result.reused) or 'nothing'}")

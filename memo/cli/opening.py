@@ -1,0 +1,86 @@
+"""Opening what the command line names: the home, the job, a run."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from memo.definition.reference import JobReference
+
+if TYPE_CHECKING:
+    from memo.contracts.run_store import RunRecord
+    from memo.definition.job import JobDefinition
+    from memo.project.home import Home
+
+LAST = "last"
+"""Stands for the id of the latest run."""
+
+
+def open_home(given: str | None) -> Home:
+    """Find the home that the option, the environment, the settings or the current folder name.
+
+    Raises:
+        MemoError: It is a file, or the settings cannot be read.
+    """
+    from memo.errors import HomeError
+    from memo.project.home import find_home, find_root
+    from memo.project.settings import load_settings
+
+    root = find_root()
+    home = find_home(given, setting=load_settings(root).home, root=root)
+    if home.path.exists() and not home.path.is_dir():
+        raise HomeError("the home is a file; it must be a folder", where=str(home.path))
+    return home
+
+
+def load_job(target: str, job: str | None) -> tuple[JobDefinition, JobReference]:
+    """Import a target and find its job.
+
+    Returns:
+        The job, and a reference by which it is found again from any folder and whatever else the file will define.
+
+    Raises:
+        MemoError: There is no such file, module or job, or importing it failed.
+    """
+    asked = JobReference.parse(target, job)
+    found = asked.load()
+    is_file = os.path.isfile(asked.place)  # noqa: PTH113 - as a string it is shown
+    place = os.path.abspath(asked.place) if is_file else asked.place  # noqa: PTH100 - as above
+    return found, JobReference(place, asked.job or found.name)
+
+
+def find_run(home: Home, run_id: str) -> RunRecord:
+    """Find a run by its id, the beginning of one, or `LAST`.
+
+    Raises:
+        RunNotFoundError: There is none, or several ids begin so.
+    """
+    from memo.errors import RunNotFoundError
+    from memo.project.reexecution import parent_run
+
+    if run_id == LAST:
+        latest = home.catalog.list_runs(limit=1)
+        if not latest:
+            raise RunNotFoundError(f"the home {home.path} knows no run yet; `memo run TARGET` makes one")
+        run_id = latest[0].run_id
+    return parent_run(home, run_id)
+
+
+def is_running(record: RunRecord) -> bool:
+    """Whether the process of a run that was started and has not ended is still there."""
+    if record.pid is None:
+        return False
+    try:
+        os.kill(record.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def status_of(record: RunRecord) -> str:
+    """A run's status as people read it; a run that was killed could not write its own."""
+    if record.status.value == "STARTED" and not is_running(record):
+        return "KILLED"
+    return "RUNNING" if record.status.value == "STARTED" else record.status.value

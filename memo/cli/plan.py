@@ -1,0 +1,133 @@
+"""`memo plan`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from memo.cli.failures import guarded
+from memo.cli.options import (
+    WishCommand,
+    common_options,
+    config_options,
+    forced,
+    target_argument,
+    wish_options,
+)
+
+if TYPE_CHECKING:
+    from memo.planning import Plan, StepPlan
+
+VERDICT_STYLES = {"RUN": "yellow", "MAYBE": "cyan", "REUSE": "green", "UNNEEDED": "dim"}
+
+
+@click.command(cls=WishCommand)
+@target_argument
+@config_options
+@wish_options
+@common_options
+@guarded
+def plan(
+    target: str,
+    job: str | None,
+    config_files: tuple[str, ...],
+    assignments: tuple[str, ...],
+    tags: tuple[str, ...],
+    select: str | None,
+    force: str | None,
+    no_memo: bool,
+    home: str | None,
+    as_json: bool,
+) -> int:
+    """Show what a run would do, step by step, and why. Nothing runs.
+
+    \b
+    RUN       it runs
+    MAYBE     an upstream step runs; it runs too, unless that gives the same value as before
+    REUSE     its outputs are stored
+    UNNEEDED  its outputs are gone, and nothing that runs reads them
+    """
+    from memo.cli.config_files import read_run_config, read_tags
+    from memo.cli.opening import load_job, open_home
+    from memo.cli.progress import plan_text, warning_lines
+    from memo.cli.text import out, out_json, tell
+    from memo.project.running import plan_job
+    from memo.tags import MEMOIZED_RUN_TAG
+
+    run_config = read_run_config(config_files, assignments)
+    found_tags = read_tags(tags)
+    if no_memo:
+        found_tags[MEMOIZED_RUN_TAG] = "false"
+    found, _ = load_job(target, job)
+    opened = open_home(home)
+    try:
+        made = plan_job(
+            found, run_config=run_config, tags=found_tags, op_selection=select, force=forced(force), instance=opened
+        )
+    finally:
+        opened.close()
+    if as_json:
+        out_json(_json(made))
+        return 0
+    for line in _lines(made):
+        out(line)
+    out(f"{made.job_name}: {plan_text(made)}")
+    for line in warning_lines(made):
+        tell(line, "yellow")
+    return 0
+
+
+def reason_text(step: StepPlan) -> str:
+    """Why a step has its verdict, with what exactly."""
+    return f"{step.reason.value}: {step.detail}" if step.detail else step.reason.value
+
+
+def _lines(made: Plan) -> list[str]:
+    from memo.cli.text import seconds_text, table
+
+    rows: list[tuple[str, ...]] = []
+    for step in made.steps.values():
+        seconds = seconds_text(step.seconds) if step.seconds is not None else ""
+        saves = step.verdict.value == "REUSE"
+        runs = step.verdict.value in {"RUN", "MAYBE"}
+        rows.append(
+            (
+                step.verdict.value,
+                step.key,
+                reason_text(step),
+                seconds if runs else "",
+                seconds if saves else "",
+            )
+        )
+    styles = [VERDICT_STYLES[row[0]] for row in rows]
+    return table(("VERDICT", "STEP", "WHY", "TAKES", "SAVES"), rows, styles=styles, right=(3, 4))
+
+
+def _json(made: Plan) -> dict[str, Any]:
+    steps = made.steps.values()
+    return {
+        "job": made.job_name,
+        "memoized": made.memoized,
+        "steps": [
+            {
+                "step": step.key,
+                "verdict": step.verdict,
+                "reason": step.reason.value,
+                "detail": step.detail,
+                "seconds": step.seconds,
+                "version": step.version,
+                "stored_as": step.stored_as,
+            }
+            for step in steps
+        ],
+        "counts": {verdict: sum(step.verdict.value == verdict for step in steps) for verdict in VERDICT_STYLES},
+        "seconds_to_run": _seconds(made, "RUN"),
+        "seconds_maybe": _seconds(made, "MAYBE"),
+        "seconds_saved": _seconds(made, "REUSE"),
+        "warnings": made.warnings,
+    }
+
+
+def _seconds(made: Plan, verdict: str) -> float:
+    return sum(step.seconds or 0.0 for step in made.steps.values() if step.verdict.value == verdict)

@@ -1,0 +1,219 @@
+"""A run as it goes: a line for what runs, one for all that is reused, a live display on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from memo.cli.text import many, seconds_text, styled, tell
+from memo.events import EventType
+from memo.planning import Verdict
+
+if TYPE_CHECKING:
+    from memo.cli.live import LiveScreen
+    from memo.events import ErrorInfo, Event
+    from memo.planning import Plan
+
+_FEW = 20
+"""In a job of so many steps at most, each step that is reused gets a line of its own."""
+
+
+class Progress:
+    """Follows a run and tells of it on standard error.
+
+    Args:
+        workers: How many steps run at once, as far as is known: the time left is told by it.
+        verbose: A line for every step, when it starts and when it is reused too.
+    """
+
+    def __init__(self, *, workers: int = 1, verbose: bool = False) -> None:
+        self.workers = workers
+        self.run_id: str | None = None
+        self.plan: Plan | None = None
+        self.running: dict[str, float] = {}
+        """When each running step started, on the monotonic clock."""
+        self.to_end: dict[str, float | None] = {}
+        """The steps that are still to end, with the seconds they are expected to take."""
+        self._verbose = verbose
+        self._each = verbose
+        self._screen: LiveScreen | None = None
+        self._tell = {
+            EventType.STEP_START: self._started,
+            EventType.STEP_RESTARTED: self._started,
+            EventType.STEP_SUCCESS: self._succeeded,
+            EventType.STEP_FAILURE: self._failed,
+            EventType.STEP_UP_FOR_RETRY: self._up_for_retry,
+            EventType.STEP_REUSED: self._reused,
+            EventType.STEP_SKIPPED: self._skipped,
+            EventType.STEP_CANCELED: self._canceled,
+            EventType.OUTPUT_LOST: self._lost,
+            EventType.LOG: self._logged,
+        }
+
+    def begin(self, plan: Plan, run_id: str) -> None:
+        """Take the plan of a run; of a second one where a failed run is started again."""
+        again = self.run_id is not None
+        if again:
+            self.end()
+            self.line(f"run {self.run_id} failed; it is started again as run {run_id}")
+        self.plan, self.run_id = plan, run_id
+        self._each = self._verbose or len(plan.steps) <= _FEW
+        self.to_end = {
+            key: step.seconds for key, step in plan.steps.items() if step.verdict in {Verdict.RUN, Verdict.MAYBE}
+        }
+        if plan.is_null:
+            self._warn(plan)
+            return
+        self.line(f"run {run_id}: {plan_text(plan)}")
+        self._warn(plan)
+        if sys.stderr.isatty():
+            from memo.cli.live import LiveScreen
+
+            self._screen = LiveScreen(self)
+
+    def _warn(self, plan: Plan) -> None:
+        for line in warning_lines(plan):
+            self.line(line, "yellow")
+
+    def end(self) -> None:
+        """Take the live display away."""
+        if self._screen is not None:
+            self._screen.close()
+            self._screen = None
+        self.running.clear()
+
+    def line(self, text: str, style: str | None = None) -> None:
+        """Tell a line."""
+        if self._screen is not None:
+            self._screen.line(styled(text, style, sys.stderr))
+        else:
+            tell(text, style)
+
+    def listen(self, event: Event) -> None:
+        """Take an event as it happens."""
+        act = self._tell.get(event.kind)
+        if act is not None and event.step_key is not None:
+            act(event.step_key, event)
+
+    def _why(self, key: str) -> str:
+        assert self.plan is not None
+        step = self.plan.steps.get(key)
+        if step is None or not self.plan.memoized:
+            return ""
+        return f" ({step.reason.value}{': ' + step.detail if step.detail else ''})"
+
+    def _ended(self, key: str) -> None:
+        self.running.pop(key, None)
+        self.to_end.pop(key, None)
+        if self._screen is not None:
+            self._screen.changed()
+
+    def _started(self, key: str, event: Event) -> None:
+        self.running[key] = monotonic()
+        if self._verbose:
+            self.line(f"{key}: {'started' if event.attempt == 0 else f'attempt {event.attempt + 1}'}")
+
+    def _succeeded(self, key: str, event: Event) -> None:
+        self._ended(key)
+        self.line(f"{key}: ran in {seconds_text(event.data.get('seconds', 0.0))}{self._why(key)}")
+
+    def _failed(self, key: str, event: Event) -> None:
+        self._ended(key)
+        seconds = event.data.get("seconds")
+        after = f" after {seconds_text(seconds)}" if seconds is not None else ""
+        self.line(f"{key}: failed{after}: {error_text(event.error, event.message)}", "red")
+
+    def _up_for_retry(self, key: str, event: Event) -> None:
+        self.running.pop(key, None)
+        wait = seconds_text(event.data.get("seconds_to_wait", 0.0))
+        error = error_text(event.error, event.message)
+        self.line(f"{key}: attempt {event.attempt + 1} failed: {error}; the next one in {wait}", "yellow")
+
+    def _reused(self, key: str, event: Event) -> None:
+        self._ended(key)
+        if self._each:
+            self.line(f"{key}: reused ({event.data.get('reason', '')})")
+
+    def _skipped(self, key: str, event: Event) -> None:
+        self._ended(key)
+        if self._each:
+            self.line(f"{key}: skipped ({event.message})")
+
+    def _canceled(self, key: str, _event: Event) -> None:
+        self._ended(key)
+        self.line(f"{key}: canceled", "yellow")
+
+    def _lost(self, key: str, event: Event) -> None:
+        self.running.pop(key, None)
+        lost = [each for each in event.data.get("lost", ()) if each in (self.plan.steps if self.plan else ())]
+        self.to_end.update(dict.fromkeys((*lost, key)))
+        self.line(f"{key}: {event.message}; {', '.join(lost) or 'what made it'} runs again", "yellow")
+
+    def _logged(self, key: str, event: Event) -> None:
+        level = event.data.get("level")
+        if level is None:
+            if self._verbose:
+                self.line(f"{key}: {event.message}")
+        elif not _shown_by_user():
+            style = "red" if level in {"ERROR", "CRITICAL"} else "yellow" if level == "WARNING" else None
+            self.line(f"{key}: {level}: {event.message}", style)
+
+    @property
+    def seconds_left(self) -> tuple[float, bool]:
+        """How long what is still to end will take, and whether that is known of every step of it."""
+        now = monotonic()
+        # Copied in one go: the display is drawn by a thread of its own.
+        to_end = dict(self.to_end)
+        known = {key: seconds for key, seconds in to_end.items() if seconds is not None}
+        left = [max(0.0, seconds - (now - self.running.get(key, now))) for key, seconds in known.items()]
+        return max(sum(left) / self.workers, max(left, default=0.0)), len(known) == len(to_end)
+
+
+def _shown_by_user() -> bool:
+    """Whether the user's own logging shows what is logged."""
+    logging = sys.modules.get("logging")
+    return logging is not None and bool(logging.root.handlers)
+
+
+def error_text(error: ErrorInfo | None, message: str) -> str:
+    """An error on one line, as far as a line goes."""
+    text = f"{error.kind}: {error.message}" if error is not None and error.message != error.kind else message
+    first, _, more = text.partition("\n")
+    first = first if len(first) <= 200 else first[:199] + "…"
+    return first + " …" if more else first
+
+
+def plan_text(plan: Plan) -> str:
+    """Count a plan's verdicts, and say how long what runs is expected to take and what is reused would have."""
+    running = [step for step in plan.steps.values() if step.verdict is Verdict.RUN]
+    maybe = [step for step in plan.steps.values() if step.verdict is Verdict.MAYBE]
+    reused = [step for step in plan.steps.values() if step.verdict is Verdict.REUSE]
+    unneeded = plan.count(Verdict.UNNEEDED)
+    parts = [f"{many(len(running), 'step')} to run{_about(running)}"]
+    if maybe:
+        parts.append(f"{len(maybe):,} maybe{_about(maybe)}")
+    if plan.memoized:
+        saved = sum(step.seconds or 0.0 for step in reused)
+        parts.append(f"{len(reused):,} to reuse" + (f" (saves {seconds_text(saved)})" if saved >= 0.1 else ""))
+    if unneeded:
+        parts.append(f"{unneeded:,} unneeded")
+    if not plan.memoized:
+        parts.append("memoization off")
+    return ", ".join(parts)
+
+
+def _about(steps: list[object]) -> str:
+    known = [seconds for step in steps if (seconds := getattr(step, "seconds", None)) is not None]
+    if not known:
+        return ""
+    return f" ({'about' if len(known) == len(steps) else 'at least'} {seconds_text(sum(known))})"
+
+
+def warning_lines(plan: Plan) -> list[str]:
+    """What the version strategy could not follow, one line an op."""
+    lines: list[str] = []
+    for op_name, warnings in plan.warnings.items():
+        more = f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else ""
+        lines.append(f"warning: op {op_name!r}: {warnings[0]}{more}")
+    return lines

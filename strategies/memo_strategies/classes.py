@@ -1,0 +1,145 @@
+"""What classes are made of and reach: bases, metaclass, and every attribute of their own."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABCMeta
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
+from typing import TYPE_CHECKING, Any
+
+from memo.hashing import digest
+from memo_strategies.code_objects import BOOKKEEPING
+from memo_strategies.functions import compiled
+from memo_strategies.introspect import (
+    MISSING,
+    class_bases,
+    class_dict,
+    class_module,
+    class_mro,
+    class_name,
+    class_qualname,
+    instance_dict,
+    is_class,
+    is_heap_type,
+    is_module,
+    module_dict,
+)
+from memo_strategies.paths import within
+
+if TYPE_CHECKING:
+    from memo_strategies.graph import Graph, Node, Space
+
+_SKIPPED = BOOKKEEPING | {
+    "__abstractmethods__", "__annotations__", "__dict__", "__non_callable_proto_members__", "__orig_bases__",
+    "__parameters__", "__slotnames__", "__weakref__", "_abc_impl",
+}  # fmt: skip
+"""What Python keeps in a class by itself, following from the rest, or from what happened to be asked of it."""
+
+_FIELD_FACTS = ("default", "default_factory", "init", "repr", "hash", "compare", "metadata", "kw_only")
+_ENUM_FACTS = frozenset({"_missing_", "_generate_next_value_", "_ignore_", "_boundary_"})
+
+
+def expand_class(graph: Graph, node: Node, cls: type) -> None:
+    """A class: the user's by what it is made of, others by their name."""
+    space = node.space = graph.space_of_class(cls)
+    node.name = f"{space.name}.{class_qualname(cls)}"
+    if _counts_by_name(graph, cls, space):
+        name = f"{class_module(cls)}.{class_qualname(cls)}"
+        node.edges.extend(("", package) for package in space.packages)
+        extra = compiled(graph, node, class_module(cls)) if space.owner == "user" else []
+        node.own = digest("foreign class", space.owner, name, *extra)
+        return
+    node.kind = "class"
+    node.identity = True
+    attach, root = graph.attach, space.root
+    tokens = [class_name(cls)]
+    tokens += [f"base {attach(node, base)}" for base in class_bases(cls)]
+    if type(cls) is not type:
+        tokens.append(f"metaclass {attach(node, type(cls))}")
+    for name, value in sorted(_own_attributes(cls), key=_by_name):
+        if type(value) is MemberDescriptorType or type(value) is GetSetDescriptorType:
+            tokens.append(f"slot {name}")
+        else:
+            tokens.append(f"attribute {name} {attach(node, within(value, root), f'{node.name}.{name}')}")
+    if annotations_count(graph, cls):
+        annotations = class_dict(cls).get("__annotations__")
+        if annotations:
+            tokens.append(f"annotations {attach(node, dict(annotations))}")
+    node.own = digest("class", *tokens)
+
+
+def _counts_by_name(graph: Graph, cls: type, space: Space) -> bool:
+    """Whether a class is well known by its name: it is not the user's, and the name leads to it."""
+    if not is_heap_type(cls):
+        return True
+    return space.owner != "user" and _leads_to(cls, space) and not _holds_code_of_user(graph, cls)
+
+
+def _leads_to(cls: type, space: Space) -> bool:
+    found: Any = MISSING
+    namespace: Any = space.namespace
+    for step in class_qualname(cls).split("."):
+        found = namespace.get(step, MISSING)
+        if is_class(found):
+            namespace = class_dict(found)
+        elif is_module(found):
+            namespace = module_dict(found)
+        else:
+            return False
+    return found is cls
+
+
+def _holds_code_of_user(graph: Graph, cls: type) -> bool:
+    """Whether a method is from a file of the user's, whatever the class says of itself."""
+    return any(
+        "__file__" in value.__globals__ and graph.space(value.__globals__).owner == "user"
+        for value in class_dict(cls).values()
+        if type(value) is FunctionType
+    )
+
+
+def _by_name(item: tuple[str, Any]) -> str:
+    return item[0]
+
+
+def _own_attributes(cls: type) -> list[tuple[str, Any]]:
+    found = [(name, value) for name, value in class_dict(cls).items() if name not in _SKIPPED]
+    if is_enum(cls):
+        members = class_dict(cls).get("_member_map_") or {}
+        found = [
+            (name, value)
+            for name, value in found
+            if name not in members and (not name.startswith("_") or name.startswith("__") or name in _ENUM_FACTS)
+            and name not in {"__new__", "__new_member__"}
+        ]
+        found.append(("_member_map_", [(name, (instance_dict(member) or {}).get("_value_")) for name, member in members.items()]))
+        new = class_dict(cls).get("__new_member__")
+        if new is not None:
+            found.append(("__new_member__", new))
+        return found
+    return [(name, _field_facts(value) if name == "__dataclass_fields__" else value) for name, value in found]
+
+
+def _field_facts(fields: Any) -> Any:
+    """The fields of a dataclass without their annotations."""
+    if type(fields) is not dict:
+        return fields
+    return {
+        name: [getattr(field, fact, None) for fact in _FIELD_FACTS] + [getattr(getattr(field, "_field_type", None), "name", None)]
+        for name, field in fields.items()
+        if class_module(type(field)) == "dataclasses"
+    }
+
+
+def is_enum(cls: type) -> bool:
+    """Whether it is an enum, in whatever way derived."""
+    module = sys.modules.get("enum")
+    return module is not None and module.EnumMeta in class_mro(type(cls))
+
+
+def annotations_count(graph: Graph, cls: type) -> bool:
+    """Whether something may read the annotations of this class: a metaclass or a base that is not Python's own."""
+    meta = type(cls)
+    if meta is not type and meta is not ABCMeta and not is_enum(cls):
+        return True
+    return any(graph.space_of_class(base).owner == "installed" for base in class_mro(cls)[1:])

@@ -1,0 +1,45 @@
+"""Modules of the user's that count whole, because they are handed on, or looked into by names made at run time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from memo.hashing import digest
+from memo_strategies.functions import compiled
+from memo_strategies.introspect import is_module, module_dict
+from memo_strategies.paths import within
+
+if TYPE_CHECKING:
+    from memo_strategies.graph import Graph, Node, Space
+
+
+def expand_module(graph: Graph, node: Node, module: object) -> None:
+    """A module as a value: the user's counts whole, others by their name."""
+    expand_space(graph, node, graph.space(module_dict(module)))
+
+
+def expand_space(graph: Graph, node: Node, space: Space) -> None:
+    """Everything that a namespace holds, but for what says where it is."""
+    node.space = space
+    node.name = space.name
+    if space.owner != "user":
+        node.edges.extend(("", package) for package in space.packages)
+        node.own = digest("foreign module", space.module)
+        return
+    node.kind = "module"
+    tokens: list[str] = []
+    for name, value in sorted(item for item in list(space.namespace.items()) if type(item[0]) is str):
+        if (name.startswith("__") and name.endswith("__") and name != "__getattr__") or _is_below(space, value):
+            continue
+        tokens.append(f"{name} {graph.attach(node, within(value, space.root), f'{space.name}.{name}')}")
+    if space.file is not None and not space.file.endswith((".py", ".pyc", ".ipynb")):
+        tokens += compiled(graph, node, space.module)
+    node.own = digest("module", *tokens)
+
+
+def _is_below(space: Space, value: Any) -> bool:
+    """Whether it is a module within this package: whether it is there depends on who imported it before."""
+    if not is_module(value):
+        return False
+    name = module_dict(value).get("__name__")
+    return type(name) is str and name.startswith(f"{space.module}.")

@@ -1,0 +1,47 @@
+"""Values in a few words, for people: never more than a line, and without running code of theirs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memo_strategies.introspect import class_name
+from memo_strategies.paths import SourcePath
+
+_LONGEST = 80
+_MOST = 6
+
+
+def short_repr(value: Any, depth: int = 3) -> str:
+    """Show a value in a few words.
+
+    >>> short_repr({"a": [1, 2.5]})
+    "{'a': [1, 2.5]}"
+    """
+    text = _shown(value, depth)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _shown(value: Any, depth: int) -> str:
+    kind = type(value)
+    if kind is SourcePath:
+        return repr(value.value)
+    if value is None or kind is bool or kind is float or kind is complex:
+        return repr(value)
+    if kind is int:
+        return repr(value) if value.bit_length() < 256 else f"<int of {value.bit_length()} bits>"
+    if kind is str or kind is bytes:
+        return repr(value) if len(value) <= _LONGEST else f"{value[:_LONGEST]!r}…"
+    if kind in _BRACKETS and depth:
+        begin, end = _BRACKETS[kind]
+        shown = [_shown(each, depth - 1) for _, each in zip(range(_MOST), list(value) if len(value) <= _MOST else value, strict=False)]
+        return begin + ", ".join(shown) + (f", … {len(value)} in all" if len(value) > _MOST else "") + end
+    if kind is dict and depth:
+        items = [
+            f"{_shown(key, depth - 1)}: {_shown(each, depth - 1)}"
+            for _, (key, each) in zip(range(_MOST), value.items(), strict=False)
+        ]
+        return "{" + ", ".join(items) + (f", … {len(value)} in all" if len(value) > _MOST else "") + "}"
+    return f"<{class_name(kind)}>"
+
+
+_BRACKETS = {list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}"), frozenset: ("{", "}")}

@@ -1,0 +1,109 @@
+-- A catalog as the first release of its schema wrote it. Never edited: it stands for those that exist.
+PRAGMA application_id = 1835363695;
+PRAGMA user_version = 1;
+BEGIN TRANSACTION;
+CREATE TABLE aliases (
+                id INTEGER PRIMARY KEY,
+                run_id TEXT NOT NULL,
+                step_key TEXT NOT NULL,
+                job_name TEXT,
+                version TEXT NOT NULL,
+                stored_version TEXT NOT NULL,
+                recipe TEXT,
+                UNIQUE (run_id, step_key)
+            );
+INSERT INTO "aliases" VALUES(3,'r1','report','flights','v3','v2','2d4296e897c099aef78ad58d4b9043fc');
+CREATE TABLE events (
+                id INTEGER PRIMARY KEY,
+                run_id TEXT NOT NULL,
+                step_key TEXT,
+                kind TEXT NOT NULL,
+                at REAL NOT NULL,
+                attempt INTEGER NOT NULL,
+                message TEXT NOT NULL,
+                data BLOB,
+                error BLOB
+            );
+INSERT INTO "events" VALUES(1,'r1','clean','STEP_SUCCESS',1001.0,0,'done',X'6D82A77365636F6E6473CB3FE0000000000000A66F7574707574A6726573756C74',NULL);
+INSERT INTO "events" VALUES(2,'r1','fit','STEP_FAILURE',1002.0,1,'',NULL,X'6D84A46B696E64AA56616C75654572726F72A76D657373616765A76E6F20726F7773A974726163656261636BAC666C69676874732E70793A37A56361757365AB4B65794572726F723A2078');
+CREATE TABLE local_keys (local_key TEXT PRIMARY KEY) WITHOUT ROWID;
+INSERT INTO "local_keys" VALUES('l1');
+INSERT INTO "local_keys" VALUES('l2');
+CREATE TABLE materializations (
+                id INTEGER PRIMARY KEY,
+                run_id TEXT NOT NULL,
+                step_key TEXT NOT NULL,
+                job_name TEXT NOT NULL,
+                attempt INTEGER NOT NULL,
+                version TEXT,
+                local_key TEXT,
+                content_key TEXT,
+                recipe TEXT,
+                seconds REAL NOT NULL,
+                started_at REAL NOT NULL,
+                UNIQUE (run_id, step_key)
+            );
+INSERT INTO "materializations" VALUES(1,'r1','clean','flights',0,'v1','l1','c1','5959a059090a79b5b5a3ffa1846494db',0.5,1000.6);
+INSERT INTO "materializations" VALUES(2,'r1','fit','flights',1,'v2','l2','c2','67142755d4e04e9ef7ff0339887138e7',2.5,1000.7);
+CREATE TABLE outputs (
+                materialization INTEGER NOT NULL,
+                position INTEGER NOT NULL,
+                name TEXT NOT NULL,
+                kind TEXT NOT NULL,
+                version TEXT,
+                content_digest TEXT,
+                size INTEGER,
+                digest TEXT,
+                place TEXT,
+                io_manager_key TEXT NOT NULL,
+                PRIMARY KEY (materialization, position)
+            ) WITHOUT ROWID
+            ;
+INSERT INTO "outputs" VALUES(1,0,'result','value','ov1','cd1',640,'by1','storage/ov1','io_manager');
+INSERT INTO "outputs" VALUES(1,1,'rest','skipped',NULL,NULL,NULL,NULL,NULL,'io_manager');
+INSERT INTO "outputs" VALUES(2,0,'result','value',NULL,NULL,NULL,NULL,NULL,'io_manager');
+CREATE TABLE recipes (digest TEXT PRIMARY KEY, recipe BLOB NOT NULL);
+INSERT INTO "recipes" VALUES('5959a059090a79b5b5a3ffa1846494db',X'6D92A276319197A6636F6E666967A56C696D6974A26831A133C0C0C0');
+INSERT INTO "recipes" VALUES('67142755d4e04e9ef7ff0339887138e7',X'7A78019DD3AD0A024114C5F1CDE6CD6234C9CEF80D66B3D922E28CBAB0AC0BB38856B3C9A05516316CD062F609EE0B083E8C22ACC983706EBFBF74FEBB6CA99F9E7F384D16C65EA651389BA7AEE6529B8C824725F8736763D37118E5C55FB2F632A77E618AC14A00D30CE603ACCE6065803518AC0AB026836980B518AC07B03683F501D661B001C0BA0C36FC62D762C99F02149580411AD5408C342A8215D2A80A648338AA03D9228E2A41F688A35A9023E2A81A24471CD583DC10471521F737F702D6A30599');
+INSERT INTO "recipes" VALUES('2d4296e897c099aef78ad58d4b9043fc',X'6D92A2763390');
+CREATE TABLE runs (
+                id INTEGER PRIMARY KEY,
+                run_id TEXT NOT NULL UNIQUE,
+                job_name TEXT NOT NULL,
+                status TEXT NOT NULL,
+                started_at REAL NOT NULL,
+                ended_at REAL,
+                target TEXT,
+                parent_run_id TEXT,
+                root_run_id TEXT,
+                seconds_saved REAL NOT NULL,
+                pid INTEGER,
+                tags BLOB,
+                counts BLOB,
+                run_config BLOB,
+                steps BLOB
+            );
+INSERT INTO "runs" VALUES(1,'r1','flights','FAILURE',1000.5,1002.0,'flights.py:flights','r0','r0',0.25,4711,X'6D81A47465616DA464617461',X'6D82A77375636365737301A76661696C75726501',X'6D81A36F707381A5636C65616E81A6636F6E66696781A56C696D697403',X'6D82A5636C65616E93A352554EA96E657665722072756EA773756363657373A366697493A352554EA96E657665722072756EA76661696C757265');
+CREATE TABLE sources (digest TEXT PRIMARY KEY, text BLOB NOT NULL);
+INSERT INTO "sources" VALUES('s1',X'789C4B494D5348CE494DCCD3D0B452D0D3D3E3020030D80492');
+CREATE INDEX runs_by_time ON runs (started_at);
+CREATE INDEX runs_by_job ON runs (job_name, started_at);
+CREATE INDEX events_by_run ON events (run_id, step_key);
+CREATE INDEX materializations_by_version ON materializations (version)
+            WHERE version IS NOT NULL
+            ;
+CREATE INDEX materializations_by_content ON materializations (content_key)
+            WHERE content_key IS NOT NULL
+            ;
+CREATE INDEX materializations_by_step ON materializations (job_name, step_key);
+CREATE INDEX materializations_with_recipe ON materializations (job_name, step_key)
+            WHERE recipe IS NOT NULL
+            ;
+CREATE TRIGGER outputs_go_with_their_materialization AFTER DELETE ON materializations
+            BEGIN
+                DELETE FROM outputs WHERE materialization = old.id;
+            END;
+CREATE INDEX aliases_by_version ON aliases (version);
+CREATE INDEX aliases_with_recipe ON aliases (job_name, step_key) WHERE recipe IS NOT NULL;
+CREATE INDEX aliases_without_job ON aliases (run_id) WHERE job_name IS NULL;
+COMMIT;

@@ -1,0 +1,103 @@
+"""What an earlier memo stored is read by this one, to the last field."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from memo.catalog import Catalog
+from memo.contracts.run_store import Materialization, OutputRecord, Recipe, RecipePart, RunRecord
+from memo.events import ErrorInfo, Event, EventType, RunStatus
+
+FIRST = Path(__file__).with_name("catalog_1.sql")
+
+LIMIT = Recipe("v1", (RecipePart("config", "limit", "h1", "3"),))
+LONG = Recipe(
+    "v2",
+    tuple(
+        RecipePart("code", f"flights.step_{number}", "0" * 32, "detail", "flights.py", 10 * number, "s1")
+        for number in range(20)
+    ),
+)
+
+
+def test_a_catalog_of_the_first_schema_is_read_whole(path: Path) -> None:
+    path.parent.mkdir()
+    database = sqlite3.connect(path)
+    database.executescript(FIRST.read_text())
+    database.close()
+
+    with Catalog.open(path) as catalog:
+        assert catalog.get_run("r1") == RunRecord(
+            run_id="r1",
+            job_name="flights",
+            status=RunStatus.FAILURE,
+            started_at=1000.5,
+            ended_at=1002.0,
+            target="flights.py:flights",
+            run_config={"ops": {"clean": {"config": {"limit": 3}}}},
+            tags={"team": "data"},
+            parent_run_id="r0",
+            root_run_id="r0",
+            steps={"clean": ("RUN", "never run", "success"), "fit": ("RUN", "never run", "failure")},
+            counts={"success": 1, "failure": 1},
+            seconds_saved=0.25,
+            pid=4711,
+        )
+        assert catalog.events("r1") == [
+            Event(
+                EventType.STEP_SUCCESS,
+                "r1",
+                1001.0,
+                "clean",
+                message="done",
+                data={"seconds": 0.5, "output": "result"},
+            ),
+            Event(
+                EventType.STEP_FAILURE,
+                "r1",
+                1002.0,
+                "fit",
+                attempt=1,
+                error=ErrorInfo("ValueError", "no rows", "flights.py:7", "KeyError: x"),
+            ),
+        ]
+        result = OutputRecord("result", "value", "ov1", "cd1", 640, "by1", "storage/ov1", "io_manager")
+        assert catalog.materializations("r1") == [
+            Materialization(
+                run_id="r1",
+                job_name="flights",
+                step_key="clean",
+                outputs=(result, OutputRecord("rest", "skipped")),
+                version="v1",
+                local_key="l1",
+                content_key="c1",
+                recipe=LIMIT,
+                seconds=0.5,
+                started_at=1000.6,
+            ),
+            Materialization(
+                run_id="r1",
+                job_name="flights",
+                step_key="fit",
+                outputs=(OutputRecord("result"),),
+                version="v2",
+                local_key="l2",
+                content_key="c2",
+                recipe=LONG,
+                seconds=2.5,
+                started_at=1000.7,
+                attempt=1,
+            ),
+        ]
+        assert catalog.aliases(["v3"]) == {"v3": "v2"}
+        assert catalog.content_digests(["v1"]) == {"v1": {"result": "cd1", "rest": None}}
+        assert catalog.find_contents(["c2"]) == {"c2": "v2"}
+        assert catalog.known_local_keys(["l1", "l2"]) == {"l1", "l2"}
+        assert catalog.last_recipes("flights", ["clean", "fit", "report"]) == {
+            "clean": LIMIT,
+            "fit": LONG,
+            "report": Recipe("v3"),
+        }
+        assert catalog.seconds("flights", ["fit"]) == {"fit": 2.5}
+        assert catalog.source("s1") == "def clean(): ...\n"

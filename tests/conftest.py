@@ -1,0 +1,102 @@
+"""A folder with a pipeline in it, run in processes of its own, as a user would."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+_DRIVER = """
+import json, sys
+from memo import execute_job
+from memo.definition.reference import JobReference
+given = json.loads(sys.argv[1])
+target, output = given.pop("target"), given.pop("output")
+result = execute_job(JobReference.parse(target), **given)
+value = None
+if output and result.success:
+    value = repr(result.output_for_node(output))
+print("\\nRESULT " + json.dumps({
+    "run_id": result.run_id, "success": result.success, "status": result.record.status.value,
+    "ran": sorted(result.executed), "reused": sorted(result.reused),
+    "outcomes": {key: outcome for key, (_, _, outcome) in result.record.steps.items()},
+    "plan": {key: [verdict, reason] for key, (verdict, reason, _) in result.record.steps.items()},
+    "errors": {key: error.message for key, error in result.errors.items()},
+    "value": value,
+}))
+"""
+
+
+class Ran:
+    """What a run in a process of its own said."""
+
+    def __init__(self, found: dict[str, Any], stdout: str, stderr: str) -> None:
+        self.stdout, self.stderr = stdout, stderr
+        self.run_id: str = found["run_id"]
+        self.success: bool = found["success"]
+        self.status: str = found["status"]
+        self.ran: list[str] = found["ran"]
+        self.reused: list[str] = found["reused"]
+        self.outcomes: dict[str, str] = found["outcomes"]
+        self.plan: dict[str, list[str]] = found["plan"]
+        self.errors: dict[str, str] = found["errors"]
+        self.value: str | None = found["value"]
+
+
+class Workspace:
+    """A folder of a user's."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.home = path / ".memo"
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file of Python, indented as it stands in the test."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(text).lstrip("\n"), encoding="utf-8")
+        return path
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Replace a piece of a file that stands in it once."""
+        path = self.path / name
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {name}"
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The environment of a user who has set nothing for memo."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("MEMO_", "COV_", "PYTEST_"))}
+        return {**kept, "NO_COLOR": "1", **more}
+
+    def python(self, *args: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run this Python with arguments, in the folder."""
+        found = subprocess.run(
+            [sys.executable, *args], cwd=self.path, env=self.environment(**env), capture_output=True, text=True, check=False,
+            timeout=120,
+        )
+        assert not check or found.returncode == 0, found.stdout + found.stderr
+        return found
+
+    def memo(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line with arguments, in the folder."""
+        return self.python("-m", "memo", *args, check=False, **env)
+
+    def run(self, target: str = "pipeline.py", *, output: str | None = None, **arguments: Any) -> Ran:
+        """Run the job of a file through `execute_job`, in a process of its own."""
+        found = self.python("-c", _DRIVER, json.dumps({"target": target, "output": output, **arguments}))
+        line = found.stdout.rpartition("RESULT ")[2]
+        return Ran(json.loads(line), found.stdout, found.stderr)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """An empty folder to work in, which is a project's root."""
+    (tmp_path / "memo.toml").touch()
+    return Workspace(tmp_path)

@@ -1,0 +1,766 @@
+"""Outputs in files: stored whole or not at all, and never another value than the one that was stored."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tracemalloc
+from threading import Event, Lock, Thread
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from xxhash import xxh3_128_hexdigest
+
+from memo.contracts.io_manager import InputContext, OutputContext, Provenance
+from memo.errors import InvocationError, OutputLostError, StorageError
+from memo_iomanagers.filesystem import FS, FsConfig, FsIOManager
+from memo_iomanagers.memory import MEM, MemIOManager
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.iomanagers.conftest import CountingFileSystem
+
+
+def output(name: str = "result", version: str | None = "ab12", run_id: str | None = "run-1") -> OutputContext:
+    return OutputContext("step", name, version, run_id)
+
+
+def load(io_manager: FsIOManager, context: OutputContext) -> Any:
+    return io_manager.load_input(InputContext("value", context))
+
+
+def files(io_manager_or_folder: Any) -> list[Path]:
+    folder = io_manager_or_folder
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "outputs"
+
+
+@pytest.fixture
+def warnings(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+    caplog.set_level("WARNING", "memo.run")
+
+    class Messages(list[str]):
+        def take(self) -> list[str]:
+            taken = [record.getMessage() for record in caplog.records]
+            caplog.clear()
+            return taken
+
+    return Messages()  # type: ignore[return-value]
+
+
+# What is stored.
+
+
+def test_an_output_is_a_manifest_and_the_data_it_names(io_manager: FsIOManager, folder: Path) -> None:
+    provenance = Provenance("job", "content key", "content digest", 1.5, 1_700_000_000.0)
+    context = OutputContext("a.step", "result", "ab12", "run-1", "key", provenance=provenance)
+    io_manager.handle_output(context, {"a": 1})
+    data, manifest = files(folder)
+    assert manifest == folder / "versioned/ab/ab12.result.key.json"
+    told = msgspec.json.decode(manifest.read_bytes())
+    assert told == {
+        "format": 1,
+        "encoding": "pickle",
+        "data": data.name,
+        "size": data.stat().st_size,
+        "digest": xxh3_128_hexdigest(data.read_bytes()),
+        "output": "result",
+        "step_key": "a.step",
+        "version": "ab12",
+        "run_id": "run-1",
+        "mapping_key": "key",
+        "provenance": {
+            "job_name": "job",
+            "content_key": "content key",
+            "content_digest": "content digest",
+            "seconds": 1.5,
+            "created_at": 1_700_000_000.0,
+        },
+    }
+    assert pickle.loads(data.read_bytes()) == {"a": 1}
+    assert context.stored is not None
+    assert (context.stored.place, context.stored.size, context.stored.digest) == (
+        str(data),
+        told["size"],
+        told["digest"],
+    )
+
+
+def test_a_manifest_tells_the_content_digest(io_manager: FsIOManager) -> None:
+    contexts = [output("a"), output("b"), output("c")]
+    contexts[0].provenance = Provenance(content_digest="d1")
+    contexts[2].provenance = Provenance(content_digest="d3")
+    for context in contexts:
+        io_manager.handle_output(context, 1)
+    asked = [*contexts, output("d"), output("a", None, None)]
+    assert io_manager.content_digests(asked) == ["d1", None, "d3", None, None]
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner) | st.frozensets(st.text())
+    ),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values)
+def test_any_plain_value_comes_back(io_manager: FsIOManager, value: Any) -> None:
+    io_manager.handle_output(output(), value)
+    loaded = load(io_manager, output())
+    assert (type(loaded), loaded) == (type(value), value)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(1_000_000.0).reshape(1000, 1000),
+        np.asfortranarray(np.arange(1_000_000.0).reshape(1000, 1000)),
+        np.arange(1_000_000.0)[::2],
+        np.array(["a", None, {1}], dtype=object),
+        np.zeros((0, 3)),
+        np.array(5),
+    ],
+)
+def test_arrays_come_back(io_manager: FsIOManager, array: Any) -> None:
+    io_manager.handle_output(output(), array)
+    loaded = load(io_manager, output())
+    assert loaded.dtype == array.dtype
+    assert np.array_equal(loaded, array)
+    assert loaded.flags.writeable
+
+
+def test_frames_come_back(io_manager: FsIOManager) -> None:
+    frame = pd.DataFrame({"a": range(100_000), "b": "text", "c": pd.date_range("2020", periods=100_000, tz="UTC")})
+    io_manager.handle_output(output(), frame)
+    pd.testing.assert_frame_equal(load(io_manager, output()), frame)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_large_value_is_not_copied_on_its_way_to_the_file(io_manager: FsIOManager, order: Any) -> None:
+    value = {"array": np.zeros((4_000, 2_000), order=order), "bytes": bytes(64_000_000)}
+    tracemalloc.start()
+    io_manager.handle_output(output(), value)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2_000_000, f"{peak:,} bytes were taken to store 128,000,000"
+
+
+def test_loading_takes_the_memory_of_the_value_alone(io_manager: FsIOManager) -> None:
+    io_manager.handle_output(output(), np.zeros(8_000_000))
+    tracemalloc.start()
+    loaded = load(io_manager, output())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < loaded.nbytes * 1.05
+
+
+# Replacing.
+
+
+def test_replacing_leaves_one_data_file(io_manager: FsIOManager, folder: Path) -> None:
+    for value in range(3):
+        io_manager.handle_output(output(), value)
+    assert load(io_manager, output()) == 2
+    assert len(files(folder)) == 2
+
+
+def test_a_failed_replacement_leaves_what_was(io_manager: FsIOManager, folder: Path) -> None:
+    io_manager.handle_output(output(), "good")
+    before = files(folder)
+    with pytest.raises(StorageError):
+        io_manager.handle_output(output(), [b"x" * 1_000_000, Lock()])
+    assert files(folder) == before
+    assert load(io_manager, output()) == "good"
+
+
+def test_a_garbled_manifest_can_be_replaced(io_manager: FsIOManager, folder: Path) -> None:
+    io_manager.handle_output(output(), 1)
+    (folder / "versioned/ab/ab12.result.json").write_bytes(b"\x00garbage")
+    io_manager.handle_output(output(), 2)
+    assert load(io_manager, output()) == 2
+
+
+def test_readers_never_lose_an_output_that_is_being_replaced(io_manager: FsIOManager) -> None:
+    io_manager.handle_output(output(), 0)
+    done = Event()
+
+    def replace() -> None:
+        try:
+            for value in range(1, 400):
+                io_manager.handle_output(output(), value)
+        finally:
+            done.set()
+
+    writer = Thread(target=replace)
+    writer.start()
+    last, reads = 0, 0
+    while not done.is_set():
+        value = load(io_manager, output())
+        assert value >= last
+        assert io_manager.has_output(output())
+        last, reads = value, reads + 1
+    writer.join()
+    assert reads > 10
+    assert load(io_manager, output()) == 399
+
+
+# What is not whole.
+
+
+def test_what_a_killed_run_left_behind_is_not_seen(folder: Path, warnings: Any) -> None:
+    script = f"""
+import os, signal
+from memo.contracts.io_manager import OutputContext
+from memo_iomanagers.filesystem import FsIOManager
+
+class Kills:
+    def __reduce__(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+context = OutputContext("step", "result", "ab12", "run-1")
+FsIOManager({str(folder)!r}).handle_output(context, [b"x" * 1_000_000, Kills()])
+"""
+    ended = subprocess.run([sys.executable, "-c", script], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    (left,) = files(folder)
+    assert left.suffix == ".pkl"
+    assert left.stat().st_size >= 1_000_000
+    io_manager = FsIOManager(folder)
+    assert io_manager.has_output(output()) is False
+    assert warnings.take() == []
+    with pytest.raises(OutputLostError, match="is not stored"):
+        load(io_manager, output())
+    io_manager.handle_output(output(), "whole")
+    assert load(io_manager, output()) == "whole"
+
+
+def test_another_process_finds_it(io_manager: FsIOManager, folder: Path) -> None:
+    io_manager.handle_output(output(), {"a": [1, 2]})
+    script = f"""
+from memo.contracts.io_manager import InputContext, OutputContext
+from memo_iomanagers.filesystem import FsIOManager
+
+io_manager = FsIOManager({str(folder)!r})
+context = OutputContext("renamed", "result", "ab12")
+assert io_manager.has_output(context)
+print(io_manager.load_input(InputContext("value", context)))
+"""
+    ended = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert ended.stdout == "{'a': [1, 2]}\n"
+
+
+def test_a_manifest_cut_anywhere_is_a_miss_with_one_warning(
+    io_manager: FsIOManager,
+    folder: Path,
+    warnings: Any,
+) -> None:
+    io_manager.handle_output(output(), "value")
+    manifest = folder / "versioned/ab/ab12.result.json"
+    whole = manifest.read_bytes()
+    for length in range(len(whole)):
+        manifest.write_bytes(whole[:length])
+        assert io_manager.has_output(output()) is False
+        (said,) = warnings.take()
+        assert str(manifest) in said
+        assert io_manager.has_outputs([output()]) == [False]
+        assert len(warnings.take()) == 1
+        with pytest.raises(OutputLostError, match="not a whole manifest"):
+            load(io_manager, output())
+
+
+def test_no_changed_bit_makes_another_value(io_manager: FsIOManager, folder: Path) -> None:
+    value = {"rows": [1, 2.5, "text", b"bytes"]}
+    io_manager.handle_output(output(), value)
+    for file in files(folder):
+        whole = file.read_bytes()
+        for place in range(len(whole)):
+            for bit in (1, 32, 128):
+                damaged = bytearray(whole)
+                damaged[place] ^= bit
+                file.write_bytes(damaged)
+                try:
+                    assert load(io_manager, output()) == value
+                except OutputLostError:
+                    continue
+                assert file.suffix == ".json", "a changed data file was loaded"
+        file.write_bytes(whole)
+    assert load(io_manager, output()) == value
+
+
+@pytest.mark.parametrize(
+    ("damage", "what", "seen_by_has_output"),
+    [
+        (lambda data: data.unlink(), "is gone", True),
+        (lambda data: data.write_bytes(data.read_bytes()[:-1]), "bytes, and", True),
+        (lambda data: data.write_bytes(data.read_bytes() + b"."), "bytes, and", True),
+        (lambda data: data.write_bytes(b""), "has 0 bytes", True),
+        (lambda data: data.write_bytes(bytes(data.stat().st_size)), "its digest differs", False),
+    ],
+)
+def test_damaged_data_is_a_miss(
+    io_manager: FsIOManager,
+    folder: Path,
+    warnings: Any,
+    damage: Any,
+    what: str,
+    seen_by_has_output: bool,
+) -> None:
+    io_manager.handle_output(output(), ["some", "value"])
+    (data,) = folder.rglob("*.pkl")
+    damage(data)
+    assert io_manager.has_output(output()) is not seen_by_has_output
+    assert io_manager.has_outputs([output()]) == [not seen_by_has_output]
+    said = warnings.take()
+    assert len(said) == (2 if seen_by_has_output else 0)
+    assert all(str(data) in each and what in each for each in said)
+    with pytest.raises(OutputLostError, match=what) as lost:
+        load(io_manager, output())
+    assert str(lost.value).startswith("output 'result' of step 'step': ")
+    assert str(lost.value).endswith("; the step will be run again")
+    io_manager.handle_output(output(), "anew")
+    assert load(io_manager, output()) == "anew"
+
+
+def test_a_pickle_that_memo_did_not_store_is_never_unpickled(io_manager: FsIOManager, folder: Path) -> None:
+    io_manager.handle_output(output(), "x" * 1000)
+    (data,) = folder.rglob("*.pkl")
+    harm = pickle.dumps(SimpleNamespace(run=print)).ljust(data.stat().st_size, b".")
+    touched = folder / "touched"
+    harm = b"cos\nmkdir\n(V" + str(touched).encode() + b"\ntR."
+    data.write_bytes(harm.ljust(data.stat().st_size, b"."))
+    with pytest.raises(OutputLostError, match="its digest differs"):
+        load(io_manager, output())
+    assert not touched.exists()
+    pickle.loads(data.read_bytes())
+    assert touched.exists(), "the pickle under test does no harm: the test proves nothing"
+
+
+def test_another_outputs_manifest_is_not_taken(io_manager: FsIOManager, folder: Path, warnings: Any) -> None:
+    other = output("other", "ab99")
+    io_manager.handle_output(other, "other")
+    io_manager.handle_output(output(), "own")
+    manifest = folder / "versioned/ab/ab12.result.json"
+    stolen = msgspec.json.decode((folder / "versioned/ab/ab99.other.json").read_bytes())
+    for data in (stolen["data"], "ab12.result.x.pkl", "../../x", "ab12.result./../../../x"):
+        manifest.write_bytes(msgspec.json.encode({**stolen, "data": data}))
+        assert io_manager.has_output(output()) is False
+        assert len(warnings.take()) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"format": 2}, "has format 2, and this memo reads format 1"),
+        ({"encoding": "parquet"}, "encoded as 'parquet'"),
+        ({"size": -1}, "not a whole manifest"),
+        ({"size": "5"}, "not a whole manifest"),
+        ({"version": "ab13"}, "belongs to another output"),
+        ({"output": "other"}, "belongs to another output"),
+        ({"mapping_key": "key"}, "belongs to another output"),
+        ({"data": "/etc/passwd"}, "cannot be its own"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_a_miss(
+    io_manager: FsIOManager,
+    folder: Path,
+    warnings: Any,
+    changed: dict[str, Any],
+    what: str,
+) -> None:
+    io_manager.handle_output(output(), 1)
+    manifest = folder / "versioned/ab/ab12.result.json"
+    manifest.write_bytes(msgspec.json.encode({**msgspec.json.decode(manifest.read_bytes()), **changed}))
+    assert io_manager.has_output(output()) is False
+    (said,) = warnings.take()
+    assert what in said
+    with pytest.raises(OutputLostError, match=what):
+        load(io_manager, output())
+
+
+def test_an_output_of_a_run_belongs_to_its_step(io_manager: FsIOManager, folder: Path, warnings: Any) -> None:
+    context = output(version=None)
+    io_manager.handle_output(context, 1)
+    manifest = folder / "runs/run-1/step.result.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b'"run-1"', b'"run-2"'))
+    assert io_manager.has_output(context) is False
+    assert "belongs to another output" in warnings.take()[0]
+
+
+# Values that cannot be stored.
+
+
+class Model:
+    def __init__(self, **parts: Any) -> None:
+        self.__dict__.update(parts)
+
+
+class Slotted:
+    __slots__ = ("inner",)
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+
+class Picky:
+    def __getstate__(self) -> Any:
+        raise RuntimeError("not today")
+
+
+class SparesItsLock:
+    """Its lock is not pickled; its function is what cannot be."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.function = lambda: 1
+
+    def __getstate__(self) -> Any:
+        return {"function": self.function}
+
+
+def endless() -> list[Any]:
+    value: list[Any] = []
+    for _ in range(200_000):
+        value = [value]
+    return value
+
+
+class Child(list[Any]):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        (Lock(), "a _thread.lock cannot be pickled"),
+        ({"lock": Lock()}, "value['lock'], a _thread.lock, cannot be pickled"),
+        (Model(lock=Lock()), "value.lock, a _thread.lock,"),
+        ([1, (2, {"model": Model(parts={"lock": Lock()})})], "value[1][1]['model'].parts['lock'], a _thread.lock,"),
+        ({Slotted: 1, "s": [Slotted(Lock())]}, "value['s'][0].inner, a _thread.lock,"),
+        ([lambda: 1], "value[0], a function,"),
+        ((each for each in "ab"), "a generator cannot be pickled"),
+        ([Picky()], "value[0], a "),
+        (SparesItsLock(), "value.function, a function,"),
+        (Child([1, Lock()]), "value[1], a _thread.lock,"),
+        ({"a": {Model}, "b": np.array([Lock()], dtype=object)}, "value['b']"),
+        ({"big": np.zeros(100_000), "f": sys}, "value['f'], a module,"),
+        (endless(), "RecursionError"),
+    ],
+)
+def test_what_cannot_be_pickled_is_named(io_manager: FsIOManager, folder: Path, value: Any, part: str) -> None:
+    with pytest.raises(StorageError) as raised:
+        io_manager.handle_output(output(), value)
+    said = str(raised.value)
+    assert said.startswith("output 'result' of step 'step': cannot be stored: ")
+    assert part in said
+    assert "\n" not in said
+    assert not isinstance(raised.value, OutputLostError)
+    assert files(folder) == [], "something half-stored stays behind"
+    assert not io_manager.has_output(output())
+
+
+def test_an_error_of_the_values_own_code_is_not_the_disks(io_manager: FsIOManager) -> None:
+    class Reads:
+        def __reduce__(self) -> Any:
+            raise FileNotFoundError(2, "No such file", "model.bin")
+
+    with pytest.raises(StorageError, match=r"cannot be pickled \(FileNotFoundError: .*model.bin"):
+        io_manager.handle_output(output(), Reads())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, SystemExit])
+def test_an_interrupted_store_leaves_nothing_and_stays_interrupted(
+    io_manager: FsIOManager,
+    folder: Path,
+    error: type[BaseException],
+) -> None:
+    class Interrupts:
+        def __reduce__(self) -> Any:
+            raise error
+
+    with pytest.raises(error):
+        io_manager.handle_output(output(), [b"x" * 100_000, Interrupts()])
+    assert files(folder) == []
+
+
+# Places that cannot be written.
+
+
+def test_a_file_that_grows_too_large_is_explained(io_manager: FsIOManager, folder: Path) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    try:
+        with pytest.raises(StorageError, match=r"could not be stored as .*the file would be larger than allowed"):
+            io_manager.handle_output(output(), b"x" * 2_000_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files(folder) == []
+    assert not io_manager.has_output(output())
+
+
+def test_a_full_disk_is_explained(counting: type[CountingFileSystem]) -> None:
+    io_manager = FsIOManager("counting://full")
+    io_manager.handle_output(output(), "small")
+    counting.broken["write"] = OSError(28, "No space left on device")
+    with pytest.raises(StorageError, match=r"could not be stored as counting:.*: no space is left there"):
+        io_manager.handle_output(output(), b"x" * 2_000_000)
+    assert load(io_manager, output()) == "small"
+    assert len(counting.store) == 2, "something half-stored stays behind"
+
+
+def test_a_file_in_the_way_is_explained(io_manager: FsIOManager, folder: Path, warnings: Any) -> None:
+    folder.write_text("in the way")
+    assert io_manager.has_output(output()) is False
+    assert warnings.take() == []
+    with pytest.raises(StorageError, match="a file stands where a folder should be"):
+        io_manager.handle_output(output(), 1)
+
+
+def test_a_place_without_permission_is_explained(
+    io_manager: FsIOManager,
+    folder: Path,
+    warnings: Any,
+) -> None:
+    io_manager.handle_output(output(), 1)
+    (manifest,) = folder.rglob("*.json")
+    manifest.chmod(0)
+    manifest.parent.chmod(0o500)
+    user = os.geteuid()
+    if user == 0:
+        os.chown(manifest.parent, 65534, -1)
+        for parent in manifest.parents:
+            if parent.stat().st_mode & 0o001 == 0 and parent != manifest.parent:
+                parent.chmod(parent.stat().st_mode | 0o001)
+        os.seteuid(65534)
+    try:
+        with pytest.raises(StorageError, match="permission is denied"):
+            io_manager.handle_output(output("other"), 1)
+        assert io_manager.has_output(output()) is False
+        assert "could not be read: permission is denied" in warnings.take()[0]
+        with pytest.raises(StorageError, match="permission is denied") as raised:
+            load(io_manager, output())
+        assert not isinstance(raised.value, OutputLostError), "a rerun would not help"
+    finally:
+        os.seteuid(user)
+        manifest.parent.chmod(0o700)
+
+
+def test_a_folder_that_vanished_is_made_again(io_manager: FsIOManager, folder: Path) -> None:
+    import shutil
+
+    io_manager.handle_output(output(), 1)
+    shutil.rmtree(folder)
+    assert io_manager.has_output(output()) is False
+    io_manager.handle_output(output(), 2)
+    assert load(io_manager, output()) == 2
+
+
+# Values that cannot be loaded, though they are whole.
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path / "memo_test_models.py"
+    sys.modules.pop("memo_test_models", None)
+
+
+def stored_from(module: Path, io_manager: FsIOManager, text: str, then: str | None) -> None:
+    import importlib
+
+    def import_text(source: str) -> Any:
+        sys.modules.pop("memo_test_models", None)
+        module.write_text(source)
+        importlib.invalidate_caches()
+        code = compile(source, str(module), "exec")
+        made = type(sys)("memo_test_models")
+        sys.modules["memo_test_models"] = made
+        exec(code, made.__dict__)
+        return made
+
+    io_manager.handle_output(output(), [1, import_text(text).VALUE])
+    if then is None:
+        module.unlink()
+        del sys.modules["memo_test_models"]
+        importlib.invalidate_caches()
+    else:
+        import_text(then)
+
+
+@pytest.mark.parametrize("then", ["", None])
+def test_a_class_that_was_renamed_since_has_its_step_run_again(
+    module: Path,
+    io_manager: FsIOManager,
+    then: str | None,
+) -> None:
+    stored_from(module, io_manager, "class Fit: pass\nVALUE = Fit()\n", then)
+    with pytest.raises(OutputLostError, match=r"needs memo_test_models.Fit, which today's code does not have"):
+        load(io_manager, output())
+
+
+def test_a_class_that_refuses_its_old_state_is_named(module: Path, io_manager: FsIOManager) -> None:
+    text = "class Fit:\n    def __init__(self): self.a = 1\n"
+    newer = text + "    def __setstate__(self, state):\n        raise KeyError('slope')\n"
+    stored_from(module, io_manager, text + "VALUE = Fit()\n", newer)
+    with pytest.raises(
+        StorageError, match=r"Fit.__setstate__ \(.*memo_test_models.py:4\) raised KeyError: 'slope'"
+    ) as raised:
+        load(io_manager, output())
+    assert not isinstance(raised.value, OutputLostError), "a rerun might store the same again"
+
+
+def test_a_class_that_cannot_be_made_again_is_named(module: Path, io_manager: FsIOManager) -> None:
+    text = "class Wrong(Exception):\n    def __init__(self, a, b): super().__init__(a)\nVALUE = Wrong(1, 2)\n"
+    stored_from(module, io_manager, text, text)
+    with pytest.raises(StorageError, match=r"memo_test_models.Wrong raised TypeError"):
+        load(io_manager, output())
+
+
+# Places.
+
+
+def test_a_remote_place_is_listed_once_a_folder(counting: type[CountingFileSystem], warnings: Any) -> None:
+    io_manager = FsIOManager("counting://bucket/prefix")
+    contexts = [output("result", f"{number % 4}0{number}") for number in range(100)]
+    for context in contexts[:30]:
+        io_manager.handle_output(context, 1)
+    counting.asked.clear()
+    assert io_manager.has_outputs(contexts) == [True] * 30 + [False] * 70
+    assert counting.asked.count("ls") == 4
+    assert counting.asked.count("cat_file") == 30
+    assert len(counting.asked) == 34
+    assert warnings.take() == []
+
+
+def test_what_is_torn_at_a_remote_place_is_one_warning_in_bulk_too(
+    counting: type[CountingFileSystem],
+    warnings: Any,
+) -> None:
+    io_manager = FsIOManager("counting://bucket")
+    contexts = [output(name) for name in ("a", "b", "c", "d")]
+    for context in contexts:
+        io_manager.handle_output(context, 1)
+    torn, gone = (name for name in counting.store if ".a." in name or ".b." in name if name.endswith("pkl"))
+    counting.store[torn].write(b"")
+    counting.store[torn].truncate(1)
+    del counting.store[gone]
+    counting.store["/bucket/versioned/ab/ab12.c.json"].truncate(5)
+    assert io_manager.has_outputs(contexts) == [False, False, False, True]
+    said = warnings.take()
+    assert len(said) == 3
+    assert [part in each for part, each in zip(("1 bytes", "is gone", "whole manifest"), said, strict=True)] == [
+        True
+    ] * 3
+    with pytest.raises(OutputLostError):
+        load(io_manager, contexts[0])
+
+
+def test_a_remote_place_out_of_reach_has_nothing_and_says_so_once(
+    counting: type[CountingFileSystem],
+    warnings: Any,
+) -> None:
+    io_manager = FsIOManager("counting://bucket")
+    io_manager.handle_output(output(), 1)
+    counting.broken.update(ls=ConnectionError("unreachable"), cat_file=ConnectionError("unreachable"))
+    assert io_manager.has_outputs([output(), output("b")]) == [False, False]
+    assert len(warnings.take()) == 1
+    assert io_manager.has_output(output()) is False
+    assert "ConnectionError: unreachable" in warnings.take()[0]
+    with pytest.raises(StorageError, match="ConnectionError: unreachable") as raised:
+        load(io_manager, output())
+    assert not isinstance(raised.value, OutputLostError), "the output is not known to be lost"
+
+
+def test_a_manifest_that_cannot_be_put_leaves_no_data(counting: type[CountingFileSystem]) -> None:
+    io_manager = FsIOManager("counting://bucket")
+    counting.broken["pipe_file"] = PermissionError(13, "denied")
+    with pytest.raises(StorageError, match="permission is denied"):
+        io_manager.handle_output(output(), 1)
+    assert counting.store == {}
+
+
+def test_a_replaced_output_leaves_one_data_file_at_a_remote_place(counting: type[CountingFileSystem]) -> None:
+    io_manager = FsIOManager("counting://bucket")
+    for value in range(3):
+        io_manager.handle_output(output(), np.full(2_000_000, value))
+    assert len(counting.store) == 2
+    assert load(io_manager, output())[0] == 2
+
+
+def test_memory_is_not_shared_between_processes(tmp_path: Path) -> None:
+    assert FsIOManager(tmp_path).shares_between_processes()
+    assert not FsIOManager("memory://x").shares_between_processes()
+    assert not MemIOManager().shares_between_processes()
+
+
+@pytest.mark.parametrize("write", ["{folder}", "file://{folder}", "local://{folder}"])
+def test_a_folder_can_be_named_in_several_ways(folder: Path, write: str) -> None:
+    FsIOManager(write.format(folder=folder)).handle_output(output(), 1)
+    assert load(FsIOManager(folder), output()) == 1
+
+
+def test_a_relative_folder_and_a_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    FsIOManager("relative").handle_output(output(), 1)
+    FsIOManager("~/outputs").handle_output(output(), 1)
+    assert len(files(tmp_path / "relative")) == len(files(tmp_path / "home/outputs")) == 2
+
+
+@pytest.mark.parametrize(
+    ("base_dir", "what"),
+    [("", "base_dir is empty"), ("nowhere://x", "'nowhere://x' cannot be used: Protocol not known")],
+)
+def test_a_place_that_cannot_be_is_refused(base_dir: str, what: str) -> None:
+    with pytest.raises(StorageError, match=what):
+        FsIOManager(base_dir)
+
+
+# What the engine is offered.
+
+
+def test_the_specs_make_what_they_say(tmp_path: Path) -> None:
+    made = FS.create(SimpleNamespace(resource_config=FsConfig(), storage_dir=str(tmp_path / "home")))
+    made.handle_output(output(), 1)
+    assert files(tmp_path / "home")
+    made = FS.create(SimpleNamespace(resource_config=FsConfig(str(tmp_path / "own")), storage_dir="/nowhere"))
+    made.handle_output(output(), 1)
+    assert files(tmp_path / "own")
+    assert isinstance(MEM.create(None), MemIOManager)
+    assert MEM.create(None) is not MEM.create(None)
+
+
+@pytest.mark.parametrize("io_manager", [MemIOManager(), FsIOManager("memory://none")])
+def test_an_input_from_nowhere_is_refused(io_manager: Any) -> None:
+    with pytest.raises(InvocationError, match="the input 'value' does not come from another step's output"):
+        io_manager.load_input(InputContext("value"))
+
+
+def test_planning_with_files_imports_nothing_heavy() -> None:
+    script = """
+import sys
+from memo.contracts.io_manager import OutputContext
+from memo_iomanagers.filesystem import FsIOManager
+assert not FsIOManager("/nowhere/at/all").has_outputs([OutputContext("step", "result", "version")])[0]
+print({"pickle", "fsspec", "numpy", "pyarrow", "pathlib", "tempfile"} & set(sys.modules))
+"""
+    ended = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert ended.stdout == "set()\n"
