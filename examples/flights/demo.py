@@ -122,7 +122,7 @@ def show(runs: list[Run], *, steps: int) -> None:
     rows = [(run.name, run.change, str(len(run.ran)), str(len(run.reused)), f"{run.seconds:.2f}") for run in runs]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     print()
-    for row in (head, tuple("─" * width for width in widths), *rows):
+    for row in (head, tuple("-" * width for width in widths), *rows):
         cells = [
             cell.ljust(width) if column < 2 else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))

@@ -52,15 +52,15 @@ _LOCAL_KEYS = "SELECT value FROM json_each(?) WHERE value IN (SELECT local_key F
 
 _LATEST_RECIPES = """
 SELECT latest.id, key.value, latest.recipe
-FROM json_each(?2) AS key
+FROM json_each(:step_keys) AS key
 JOIN materializations AS latest ON latest.id = (
-    SELECT max(id) FROM materializations WHERE job_name = ?1 AND step_key = key.value AND recipe IS NOT NULL
+    SELECT max(id) FROM materializations WHERE job_name = :job_name AND step_key = key.value AND recipe IS NOT NULL
 )
 UNION ALL
 SELECT latest.id, key.value, latest.recipe
-FROM json_each(?2) AS key
+FROM json_each(:step_keys) AS key
 JOIN aliases AS latest ON latest.id = (
-    SELECT max(id) FROM aliases WHERE job_name = ?1 AND step_key = key.value AND recipe IS NOT NULL
+    SELECT max(id) FROM aliases WHERE job_name = :job_name AND step_key = key.value AND recipe IS NOT NULL
 )
 """
 
@@ -70,9 +70,9 @@ SELECT recipes.digest, recipes.recipe FROM json_each(?) AS key JOIN recipes ON r
 
 _SECONDS = """
 SELECT key.value, materializations.seconds
-FROM json_each(?2) AS key
+FROM json_each(?) AS key
 JOIN materializations ON materializations.id IN (
-    SELECT id FROM materializations WHERE job_name = ?1 AND step_key = key.value ORDER BY id DESC LIMIT ?3
+    SELECT id FROM materializations WHERE job_name = ? AND step_key = key.value ORDER BY id DESC LIMIT ?
 )
 """
 
@@ -104,7 +104,7 @@ def _end(links: dict[str, str], version: str) -> str:
 def content_digests(connection: Connection, versions: Sequence[str]) -> dict[str, dict[str, str | None]]:
     """Answer `History.content_digests`, from the latest materialization of each version."""
     found: dict[str, dict[str, str | None]] = {}
-    for version, name, digest in connection.execute(_CONTENT_DIGESTS, (as_array(versions),)):
+    for version, name, digest in connection.execute(_CONTENT_DIGESTS, (as_array(versions),)).fetchall():
         outputs = found.setdefault(version, {})
         if name is not None:
             outputs[name] = digest
@@ -123,7 +123,10 @@ def known_local_keys(connection: Connection, local_keys: Sequence[str]) -> set[s
 
 def last_recipes(connection: Connection, job_name: str, step_keys: Sequence[str]) -> dict[str, Recipe]:
     """Answer `History.last_recipes`; runs that left no recipe (without memoization) do not count."""
-    rows: list[tuple[int, str, str]] = connection.execute(_LATEST_RECIPES, (job_name, as_array(step_keys))).fetchall()
+    rows: list[tuple[int, str, str]] = connection.execute(
+        _LATEST_RECIPES,
+        {"job_name": job_name, "step_keys": as_array(step_keys)},
+    ).fetchall()
     digests = {step_key: digest for _, step_key, digest in sorted(rows)}
     kept: list[tuple[str, bytes]] = connection.execute(_RECIPES, (as_array(set(digests.values())),)).fetchall()
     recipes = {digest: unpack_recipe(packed) for digest, packed in kept}
@@ -134,7 +137,7 @@ def seconds(connection: Connection, job_name: str, step_keys: Sequence[str]) -> 
     """Answer `History.seconds`."""
     rows: list[tuple[str, float]] = connection.execute(
         _SECONDS,
-        (job_name, as_array(step_keys), _LATEST_RUNS),
+        (as_array(step_keys), job_name, _LATEST_RUNS),
     ).fetchall()
     return {key: _median([row[1] for row in group]) for key, group in groupby(rows, key=itemgetter(0))}
 

@@ -38,7 +38,7 @@ ON CONFLICT (run_id) DO UPDATE SET
     steps = excluded.steps
 """
 
-_NAME_JOB_OF_ALIASES = "UPDATE aliases SET job_name = ?1 WHERE run_id = ?2 AND job_name IS NULL"
+_NAME_JOB_OF_ALIASES = "UPDATE aliases SET job_name = ? WHERE run_id = ? AND job_name IS NULL"
 
 _ADD_EVENT = """
 INSERT INTO events (run_id, step_key, kind, at, attempt, message, data, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -80,7 +80,7 @@ _ADD_SOURCE = "INSERT INTO sources (digest, text) VALUES (?, ?)"
 
 _ADD_ALIAS = """
 INSERT OR REPLACE INTO aliases (id, run_id, step_key, job_name, version, stored_version, recipe)
-VALUES (?1, ?2, ?3, (SELECT job_name FROM runs WHERE run_id = ?2), ?4, ?5, ?6)
+VALUES (?, ?, ?, (SELECT job_name FROM runs WHERE run_id = ?), ?, ?, ?)
 """
 
 
@@ -177,7 +177,7 @@ class StepRows:
 
     def add_alias(self, run_id: str, step_key: str, version: str, stored_version: str, recipe: Recipe | None) -> None:
         """Take an alias."""
-        self._put(run_id, step_key, (run_id, step_key, version, stored_version, self._recipe(recipe)), [])
+        self._put(run_id, step_key, (run_id, step_key, run_id, version, stored_version, self._recipe(recipe)), [])
 
     def _put(self, run_id: str, step_key: str, row: Row, outputs: list[Row]) -> None:
         # Taken out first, so that the order is that of the rows that stay.

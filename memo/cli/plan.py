@@ -19,8 +19,6 @@ from memo.cli.options import (
 if TYPE_CHECKING:
     from memo.planning import Plan, StepPlan
 
-VERDICT_STYLES = {"RUN": "yellow", "MAYBE": "cyan", "REUSE": "green", "UNNEEDED": "dim"}
-
 
 @click.command(cls=WishCommand)
 @target_argument
@@ -50,8 +48,8 @@ def plan(
     """
     from memo.cli.config_files import read_run_config, read_tags
     from memo.cli.opening import load_job, open_home
-    from memo.cli.progress import plan_text, warning_lines
     from memo.cli.text import out, out_json, tell
+    from memo.cli.verdicts import plan_text, warning_lines
     from memo.project.running import plan_job
     from memo.tags import MEMOIZED_RUN_TAG
 
@@ -78,13 +76,9 @@ def plan(
     return 0
 
 
-def reason_text(step: StepPlan) -> str:
-    """Why a step has its verdict, with what exactly."""
-    return f"{step.reason.value}: {step.detail}" if step.detail else step.reason.value
-
-
 def _lines(made: Plan) -> list[str]:
     from memo.cli.text import seconds_text, table
+    from memo.cli.verdicts import VERDICT_STYLES, reason_text
 
     rows: list[tuple[str, ...]] = []
     for step in made.steps.values():
@@ -105,6 +99,8 @@ def _lines(made: Plan) -> list[str]:
 
 
 def _json(made: Plan) -> dict[str, Any]:
+    from memo.planning import Verdict
+
     steps = made.steps.values()
     return {
         "job": made.job_name,
@@ -121,7 +117,7 @@ def _json(made: Plan) -> dict[str, Any]:
             }
             for step in steps
         ],
-        "counts": {verdict: sum(step.verdict.value == verdict for step in steps) for verdict in VERDICT_STYLES},
+        "counts": {verdict.value: sum(step.verdict.value == verdict for step in steps) for verdict in Verdict},
         "seconds_to_run": _seconds(made, "RUN"),
         "seconds_maybe": _seconds(made, "MAYBE"),
         "seconds_saved": _seconds(made, "REUSE"),

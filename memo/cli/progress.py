@@ -6,7 +6,8 @@ import sys
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from memo.cli.text import many, seconds_text, styled, tell
+from memo.cli.text import seconds_text, styled, tell
+from memo.cli.verdicts import plan_text, reason_text, warning_lines
 from memo.events import EventType
 from memo.planning import Verdict
 
@@ -101,7 +102,7 @@ class Progress:
         step = self.plan.steps.get(key)
         if step is None or not self.plan.memoized:
             return ""
-        return f" ({step.reason.value}{': ' + step.detail if step.detail else ''})"
+        return f" ({reason_text(step)})"
 
     def _ended(self, key: str) -> None:
         self.running.pop(key, None)
@@ -182,38 +183,3 @@ def error_text(error: ErrorInfo | None, message: str) -> str:
     first, _, more = text.partition("\n")
     first = first if len(first) <= 200 else first[:199] + "…"
     return first + " …" if more else first
-
-
-def plan_text(plan: Plan) -> str:
-    """Count a plan's verdicts, and say how long what runs is expected to take and what is reused would have."""
-    running = [step for step in plan.steps.values() if step.verdict is Verdict.RUN]
-    maybe = [step for step in plan.steps.values() if step.verdict is Verdict.MAYBE]
-    reused = [step for step in plan.steps.values() if step.verdict is Verdict.REUSE]
-    unneeded = plan.count(Verdict.UNNEEDED)
-    parts = [f"{many(len(running), 'step')} to run{_about(running)}"]
-    if maybe:
-        parts.append(f"{len(maybe):,} maybe{_about(maybe)}")
-    if plan.memoized:
-        saved = sum(step.seconds or 0.0 for step in reused)
-        parts.append(f"{len(reused):,} to reuse" + (f" (saves {seconds_text(saved)})" if saved >= 0.1 else ""))
-    if unneeded:
-        parts.append(f"{unneeded:,} unneeded")
-    if not plan.memoized:
-        parts.append("memoization off")
-    return ", ".join(parts)
-
-
-def _about(steps: list[object]) -> str:
-    known = [seconds for step in steps if (seconds := getattr(step, "seconds", None)) is not None]
-    if not known:
-        return ""
-    return f" ({'about' if len(known) == len(steps) else 'at least'} {seconds_text(sum(known))})"
-
-
-def warning_lines(plan: Plan) -> list[str]:
-    """What the version strategy could not follow, one line an op."""
-    lines: list[str] = []
-    for op_name, warnings in plan.warnings.items():
-        more = f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else ""
-        lines.append(f"warning: op {op_name!r}: {warnings[0]}{more}")
-    return lines

@@ -502,9 +502,10 @@ def test_switching_to_a_log_waits_where_sqlite_itself_does_not(path: Path, monke
     reader.execute("SELECT * FROM sqlite_master").fetchall()
     impatient = sqlite3.connect(path, isolation_level=None, timeout=0)
     database = connection.Database(path, read_only=False)
-    with monkeypatch.context() as meanwhile, pytest.raises(sqlite3.OperationalError, match="locked"):
+    with monkeypatch.context() as meanwhile:
         meanwhile.setattr(connection, "LOCK_WAIT", 0.05)
-        database._keep_a_log(impatient)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            database._keep_a_log(impatient)
 
     leaving = Timer(0.1, reader.execute, ["COMMIT"])
     leaving.start()

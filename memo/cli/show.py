@@ -1,0 +1,159 @@
+"""`memo show`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from memo.cli.failures import guarded
+from memo.cli.options import common_options, run_argument
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from memo.contracts.run_store import Materialization, RunRecord
+    from memo.events import ErrorInfo, Event
+
+_STYLES = {
+    "success": "green",
+    "reused": "green",
+    "failure": "red",
+    "canceled": "yellow",
+    "blocked": "yellow",
+}
+_MEMO_OWN = ("memo/parent_run_id", "memo/root_run_id")
+
+
+@click.command()
+@run_argument
+@common_options
+@guarded
+def show(run_id: str, home: str | None, as_json: bool) -> int:
+    """Show one run: its steps with verdict, reason and outcome, what it stored, its errors.
+
+    RUN is a run's id, the beginning of one, or `last`.
+    """
+    from memo.cli.opening import find_run, open_home
+    from memo.cli.text import out, out_json
+
+    opened = open_home(home)
+    try:
+        record = find_run(opened, run_id)
+        stored = opened.catalog.materializations(record.run_id)
+        events = opened.catalog.events(record.run_id)
+    finally:
+        opened.close()
+    found = _Shown(record, stored, events)
+    if as_json:
+        out_json(found.json())
+    else:
+        for line in found.lines():
+            out(line)
+    return 0
+
+
+class _Shown:
+    """A run, put together from its record, its events and what it stored."""
+
+    def __init__(self, record: RunRecord, stored: Sequence[Materialization], events: Sequence[Event]) -> None:
+        self.record = record
+        self.stored = {each.step_key: each for each in stored}
+        self.errors: dict[str, ErrorInfo] = {}
+        self.seconds: dict[str, float] = {each.step_key: each.seconds for each in stored}
+        self.metadata: dict[str, dict[str, Any]] = {}
+        outcomes: dict[str, str] = {}
+        for event in events:
+            if event.step_key is None:
+                continue
+            kind = event.kind.value
+            if kind == "STEP_FAILURE":
+                outcomes[event.step_key] = "failure"
+                if event.error is not None:
+                    self.errors[event.step_key] = event.error
+                if "seconds" in event.data:
+                    self.seconds[event.step_key] = event.data["seconds"]
+            elif kind == "HANDLED_OUTPUT" and "metadata" in event.data:
+                self.metadata.setdefault(event.step_key, {}).update(event.data["metadata"])
+            elif kind in {"STEP_START", "STEP_RESTARTED", "STEP_SUCCESS", "STEP_REUSED", "STEP_SKIPPED"}:
+                outcomes[event.step_key] = {
+                    "STEP_SUCCESS": "success",
+                    "STEP_REUSED": "reused",
+                    "STEP_SKIPPED": "skipped",
+                }.get(kind, "")
+        # A run that was killed could not write what it had planned: what is known of its steps is what happened.
+        self.steps = record.steps or {key: ("", "", outcome) for key, outcome in outcomes.items()}
+
+    def _size(self, key: str) -> int | None:
+        sizes = [output.size for output in self.stored[key].outputs if output.size is not None] if key in self.stored else []
+        return sum(sizes) if sizes else None
+
+    def lines(self) -> Iterator[str]:
+        from memo.cli.opening import status_of
+        from memo.cli.runs import STATUS_STYLES
+        from memo.cli.summary import failure_lines, summary_line
+        from memo.cli.text import bytes_text, seconds_text, styled, table, time_text
+
+        record = self.record
+        status = status_of(record)
+        import sys
+
+        yield f"run {record.run_id} of job {record.job_name}: {styled(status, STATUS_STYLES[status], sys.stdout)}"
+        yield f"  started  {time_text(record.started_at)}"
+        if record.target:
+            yield f"  target   {record.target}"
+        if record.parent_run_id:
+            root = f", root {record.root_run_id}" if record.root_run_id not in {None, record.parent_run_id} else ""
+            yield f"  parent   {record.parent_run_id}{root}"
+        tags = {name: value for name, value in record.tags.items() if name not in _MEMO_OWN}
+        if tags:
+            yield f"  tags     {', '.join(f'{name}={value}' for name, value in tags.items())}"
+        if record.run_config is not None:
+            import msgspec
+
+            yield f"  config   {msgspec.json.encode(record.run_config).decode()}"
+        yield ""
+        rows: list[tuple[str, ...]] = []
+        for key, (verdict, reason, outcome) in self.steps.items():
+            size = self._size(key)
+            seconds = self.seconds.get(key)
+            rows.append(
+                (
+                    outcome or "not reached",
+                    key,
+                    verdict,
+                    reason,
+                    seconds_text(seconds) if seconds is not None else "",
+                    bytes_text(size) if size is not None else "",
+                )
+            )
+        header = ("OUTCOME", "STEP", "VERDICT", "WHY", "TOOK", "STORED")
+        yield from table(header, rows, styles=[_STYLES.get(row[0]) for row in rows], right=(4, 5))
+        for key, facts in self.metadata.items():
+            yield f"{key}: {', '.join(f'{name} = {value}' for name, value in facts.items())}"
+        if record.ended_at is not None:
+            yield summary_line(record)
+        for key, error in self.errors.items():
+            if self.steps.get(key, ("", "", "failure"))[2] == "failure":
+                yield ""
+                yield from failure_lines(key, error, None)
+
+    def json(self) -> dict[str, Any]:
+        from memo.cli.summary import run_json
+
+        return {
+            **run_json(self.record),
+            "steps": {
+                key: {
+                    "verdict": verdict,
+                    "reason": reason,
+                    "outcome": outcome,
+                    "seconds": self.seconds.get(key),
+                    "bytes": self._size(key),
+                    "version": self.stored[key].version if key in self.stored else None,
+                    "metadata": self.metadata.get(key, {}),
+                }
+                for key, (verdict, reason, outcome) in self.steps.items()
+            },
+            "errors": self.errors,
+        }
