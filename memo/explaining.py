@@ -62,8 +62,8 @@ def explain(old: Recipe, new: Recipe, source: Callable[[str], str | None]) -> tu
         source: The text of code by its digest, None where it is not kept.
 
     Returns:
-        The changes: code first, then config, resources and inputs. Empty where no part differs, whatever the versions say:
-        then it is how memo makes versions that changed.
+        The changes: code first, then config, resources and inputs. Empty where no part differs; where the versions do
+        all the same, it is how memo makes them that changed.
 
     >>> from memo.contracts.run_store import Recipe, RecipePart
     >>> old = Recipe("v1", (RecipePart("config", "limit", "h1", "5"),))
@@ -190,7 +190,10 @@ def _diff(before: RecipePart, after: RecipePart, old_text: str, new_text: str) -
                 out += [f"+{line}" for line in new[j1:j2]]
     if not out:
         return ""
-    head = [f"--- {before.file or before.name} (before)", f"+++ {after.file or after.name} (now)"]
+    head = [
+        f"--- {_place(before.file, None) or before.name} (before)",
+        f"+++ {_place(after.file, None) or after.name} (now)",
+    ]
     return "\n".join([*head, *out])
 
 

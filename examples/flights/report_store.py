@@ -3,46 +3,50 @@
 from __future__ import annotations
 
 import os
+from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 
 from memo import Field, InitResourceContext, InputContext, IOManager, MemoizableIOManager, OutputContext, io_manager
+from memo.errors import OutputLostError
 
 
 class HtmlFileIOManager(MemoizableIOManager):
-    """Keeps each page in a folder named by its version, where it stays when a later version comes.
+    """Keeps each page in a file named by its version, where it stays when a later version comes.
 
     Args:
-        folder: Where pages are kept; made when the first is written.
+        folder: Where the files are; made when the first is written.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
     def place(self, context: OutputContext) -> Path:
-        """The file of an output.
-
-        Raises:
-            ValueError: A part of its name would lead to another folder.
-        """
-        *folders, name = context.get_identifier()
-        for segment in (*folders, name):
-            if segment in {"", ".", ".."} or "/" in segment or os.sep in segment:
-                raise ValueError(f"{segment!r} cannot be part of a page's place")
-        return self.folder.joinpath(*folders, f"{name}.html")
+        """The file of a page, named by a digest of what identifies it: that may be any text, and a file name may not."""
+        digest = sha256(ascii(context.get_identifier()).encode()).hexdigest()
+        return self.folder / f"{digest[:32]}.html"
 
     def handle_output(self, context: OutputContext, obj: str) -> None:
         """Write a page aside, then move it to its place: whoever looks sees all of it or nothing."""
-        place = self.place(context)
+        place, content = self.place(context), obj.encode()
         place.parent.mkdir(parents=True, exist_ok=True)
-        aside = place.with_suffix(f".{os.getpid()}.tmp")
-        aside.write_text(obj, encoding="utf-8")
-        aside.replace(place)
-        context.add_output_metadata({"path": str(place.resolve()), "bytes": place.stat().st_size})
+        aside = place.with_suffix(f".{token_hex(8)}.tmp")
+        aside.write_bytes(content)
+        os.replace(aside, place)
+        context.add_output_metadata({"path": str(place.resolve()), "bytes": len(content)})
 
     def load_input(self, context: InputContext) -> str:
-        """Read the page that another op, or whoever reads the result of a run, asks for."""
+        """Read a page, as for whoever asks the result of a run for it.
+
+        Raises:
+            OutputLostError: Its file is gone; memo then runs its step again.
+        """
         assert context.upstream_output is not None
-        return self.place(context.upstream_output).read_text(encoding="utf-8")
+        place = self.place(context.upstream_output)
+        try:
+            return place.read_bytes().decode()
+        except FileNotFoundError as error:
+            raise OutputLostError("the page is gone", where=str(place)) from error
 
     def has_output(self, context: OutputContext) -> bool:
         """Say whether the page of this version is there."""

@@ -10,7 +10,9 @@ The second run finds everything stored and runs nothing; the other config runs `
 from __future__ import annotations
 
 import os
+from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 
 from memo import (
     Field,
@@ -26,6 +28,7 @@ from memo import (
     op,
     resource,
 )
+from memo.errors import OutputLostError
 
 
 class TextFileIOManager(MemoizableIOManager):
@@ -35,36 +38,42 @@ class TextFileIOManager(MemoizableIOManager):
         folder: Where the files are; made when the first is written.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
     def place(self, context: OutputContext) -> Path:
-        """The file of an output: its version is in the path, so another version never overwrites it.
+        """The file of an output.
 
-        Raises:
-            ValueError: A part of its name would lead to another folder.
+        What identifies an output (under memoization its version) may be any text. Its digest is a safe file name,
+        and a different one for every output.
         """
-        segments = context.get_identifier()
-        for segment in segments:
-            if segment in {"", ".", ".."} or "/" in segment or os.sep in segment:
-                raise ValueError(f"{segment!r} cannot be part of a file's place")
-        return self.folder.joinpath(*segments).with_name(f"{segments[-1]}.txt")
+        digest = sha256(ascii(context.get_identifier()).encode()).hexdigest()
+        return self.folder / f"{digest[:32]}.txt"
 
     def handle_output(self, context: OutputContext, obj: str) -> None:
         """Write a file aside, then move it to its place: whoever looks sees all of it or nothing."""
-        place = self.place(context)
+        place, content = self.place(context), obj.encode()
         place.parent.mkdir(parents=True, exist_ok=True)
-        aside = place.with_suffix(f".{os.getpid()}.tmp")
-        aside.write_text(obj, encoding="utf-8", newline="")
-        aside.replace(place)
+        aside = place.with_suffix(f".{token_hex(8)}.tmp")
+        aside.write_bytes(content)
+        os.replace(aside, place)
+        context.add_output_metadata({"path": str(place.resolve())})
 
     def load_input(self, context: InputContext) -> str:
-        """Read the string of an upstream output, exactly as it was written."""
+        """Read the string of an upstream output.
+
+        Raises:
+            OutputLostError: Its file is gone; memo then runs its step again.
+        """
         assert context.upstream_output is not None
-        return self.place(context.upstream_output).read_bytes().decode("utf-8")
+        place = self.place(context.upstream_output)
+        try:
+            return place.read_bytes().decode()
+        except FileNotFoundError as error:
+            raise OutputLostError("the file is gone", where=str(place)) from error
 
     def has_output(self, context: OutputContext) -> bool:
-        """Say whether the output is stored under its version: if it is, its step is not run again."""
+        """Say whether an output is stored: if those of a step are, under its version, it is not run again."""
         return self.place(context).is_file()
 
 

@@ -24,6 +24,9 @@ LOCK_WAIT = 30.0
 _RETRY = 0.005
 """Seconds between two tries of what SQLite does not wait for by itself."""
 
+_LEFT_TO_PARENT: list[Connection] = []
+"""Connections that came over in a fork: they must be neither used nor closed here, nor collected."""
+
 _AS_THEY_ARE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-~")
 
 _SETTINGS = (
@@ -54,7 +57,6 @@ class Database:
         self._connection: Connection | None = None
         self._pid = 0
         self._closed = False
-        self._left_to_parent: list[Connection] = []
 
     def ask(self, question: Callable[[Connection], Answer], nothing: Answer) -> Answer:
         """Put a question to the catalog; the answer is `nothing` where there is no catalog yet."""
@@ -83,8 +85,9 @@ class Database:
         """Leave the file. Closing twice is nothing."""
         with self._lock:
             self._closed = True
-            connection, self._connection = self._connection, None
-            if connection is not None and self._pid == os.getpid():
+            connection = self._own()
+            self._connection = None
+            if connection is not None:
                 connection.close()
 
     def _raise_explained(self, error: Exception) -> None:
@@ -97,12 +100,9 @@ class Database:
     def _opened(self, *, create: bool) -> Connection | None:
         if self._closed:
             raise HomeError("the catalog was closed", where=str(self.path))
-        if self._connection is not None:
-            if self._pid == os.getpid():
-                return self._connection
-            # A connection must not be used across a fork, nor closed: it is the parent's.
-            self._left_to_parent.append(self._connection)
-            self._connection = None
+        connection = self._own()
+        if connection is not None:
+            return connection
         if create:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         elif not self._exists():
@@ -112,6 +112,13 @@ class Database:
         else:
             self._connection = self._connected("mode=rwc" if create else "mode=rw", create=create)
         self._pid = os.getpid()
+        return self._connection
+
+    def _own(self) -> Connection | None:
+        """The connection, where this process made it."""
+        if self._connection is not None and self._pid != os.getpid():
+            _LEFT_TO_PARENT.append(self._connection)
+            self._connection = None
         return self._connection
 
     def _exists(self) -> bool:

@@ -13,7 +13,7 @@ from memo.cli.summary import result_json, tell_result
 from memo.cli.text import out_json, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from memo.definition.reference import JobReference
     from memo.project.home import Home
@@ -79,7 +79,7 @@ def _canceled(run_id: str | None) -> str:
 
 
 @contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
+def _stopped_by_sigterm() -> Generator[None]:
     """Let the signal by which systems stop a program do what Ctrl-C does."""
 
     def interrupt(_number: int, _frame: object) -> NoReturn:
@@ -93,7 +93,7 @@ def _stopped_by_sigterm() -> Iterator[None]:
 
 
 @contextmanager
-def _standard_output_kept_for_json(wanted: bool) -> Iterator[None]:
+def _standard_output_kept_for_json(wanted: bool) -> Generator[None]:
     """Send what ops print to standard error, with what the programs print that they start: the JSON stands alone."""
     if not wanted:
         yield

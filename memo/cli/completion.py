@@ -23,7 +23,7 @@ def completion(shell: str) -> int:
       fish  memo completion fish | source        in ~/.config/fish/config.fish
 
     To complete a step's name, the target is imported.
-    """
+    """  # noqa: D301 - the backspace is click's sign for lines that are not to be wrapped
     from click.shell_completion import get_completion_class
 
     from memo.cli.program import program

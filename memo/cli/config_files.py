@@ -57,11 +57,11 @@ def _wrong(path: str, message: str, line: int | None = None) -> ConfigError:
 
 
 def _read(path: str) -> dict[str, Any]:
-    kind = os.path.splitext(path)[1].lower()  # noqa: PTH122 - as a string it is shown
+    kind = os.path.splitext(path)[1].lower()
     if kind not in _KINDS:
         raise _wrong(path, f"run config is read from files ending in {', '.join(_KINDS)}")
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - as above
+        with open(path, "rb") as file:
             data = file.read()
     except FileNotFoundError:
         raise _wrong(path, "there is no such file") from None
@@ -75,7 +75,9 @@ def _read(path: str) -> dict[str, Any]:
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise _wrong(path, f"must hold a mapping with ops, resources, inputs or execution, and holds {type(found).__name__}")
+        raise _wrong(
+            path, f"must hold a mapping with ops, resources, inputs or execution, and holds {type(found).__name__}"
+        )
     return found
 
 
@@ -89,7 +91,7 @@ def _toml(path: str, text: str) -> Any:
         line = at.partition("line ")[2].partition(",")[0]
         if line.isdigit():
             raise _wrong(path, f"TOML cannot be read: {message}", int(line)) from None
-        # "(at end of document)"
+        # Without a line where it is the end of the file that came too soon.
         raise _wrong(path, f"TOML cannot be read: {error}", text.count("\n") + 1) from None
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _DISTRIBUTION = "memo-pipelines"
 _NEWEST_PYTHON = (3, 13)
 _FLAWED_SQLITE = ((3, 7, 0), (3, 51, 3))
-"""From which on two processes that checkpoint and write at one instant can damage a write-ahead log, and in which no more."""
+"""From the first on, two processes that write at one instant can damage a write-ahead log; in the second no more."""
 
 
 class Finding(Struct, frozen=True):
@@ -71,7 +71,7 @@ def _memo() -> Iterator[Finding]:
 
     import memo
 
-    place = os.path.dirname(os.path.abspath(memo.__file__ or ""))  # noqa: PTH120, PTH100 - shown as a string
+    place = os.path.dirname(os.path.abspath(memo.__file__ or ""))
     yield Finding("ok", "memo", f"{memo.__version__} ({place})")
     try:
         installed = version(_DISTRIBUTION)
@@ -103,8 +103,8 @@ def _sqlite() -> Iterator[Finding]:
             "note",
             "sqlite",
             sqlite_version,
-            "versions before 3.51.3 can, rarely, damage a catalog that several processes write; memo keeps the chance small, and "
-            "outputs do not depend on it",
+            "versions before 3.51.3 can, rarely, damage a catalog that several processes write; memo keeps the chance "
+            "small, and outputs do not depend on it",
         )
     else:
         yield Finding("ok", "sqlite", sqlite_version)
@@ -175,5 +175,7 @@ def _dependencies() -> Iterator[Finding]:
 
 def _name_of(requirement: str) -> str:
     """The package's name in a requirement such as ``click>=8.1; extra == "x"``."""
-    length = next((at for at, sign in enumerate(requirement) if not (sign.isalnum() or sign in "-_.")), len(requirement))
+    length = next(
+        (at for at, sign in enumerate(requirement) if not (sign.isalnum() or sign in "-_.")), len(requirement)
+    )
     return requirement[:length]

@@ -50,7 +50,10 @@ def _told(error: Exception, *, debug: bool) -> int:
     frames = _user_frames(error)
     if isinstance(error, OSError) and error.errno in _HOMELESS and not frames:
         place = f"{error.filename}: " if error.filename else ""
-        _error(f"{place}{error.strerror}; make room or give the right to write, or use another home with --home or MEMO_HOME")
+        _error(
+            f"{place}{error.strerror}; make room or give the right to write, or use another home with --home or "
+            f"MEMO_HOME"
+        )
         return 2
     if frames:
         _error(f"{_kind(error)}: {error}")
@@ -96,7 +99,7 @@ def _cause_of_target(cause: BaseException) -> str:
 
 
 def _user_frames(error: BaseException) -> str:
-    """The frames of the user's own code in an error that came through memo; empty where it is all memo's or a library's."""
+    """The frames of the user's own code in an error that came through memo; empty where none of it is theirs."""
     from memo.execution.failures import is_our_frame, user_traceback
     from memo.ownership import owner_of_file
 

@@ -33,7 +33,7 @@ def graph(target: str, job: str | None, form: str, home: str | None, as_json: bo
     \b
       memo graph flights.py
       memo graph flights.py --format dot | dot -Tsvg > flights.svg
-    """
+    """  # noqa: D301 - the backspace is click's sign for lines that are not to be wrapped
     from memo.cli.opening import load_job
     from memo.cli.text import out, out_json
 

@@ -39,7 +39,7 @@ class LiveScreen:
         self._printed_at = 0.0
         self._began = monotonic()
         self._spinner = Spinner("dots")
-        self._console = Console(stderr=True, no_color=not coloured(sys.stderr), highlight=False)
+        self._console = Console(file=progress.stream, no_color=not coloured(progress.stream), highlight=False)
         self._live = Live(
             self,
             console=self._console,

@@ -45,7 +45,8 @@ def logs(run_id: str, step: str | None, home: str | None, as_json: bool) -> int:
         return 0
     written = [each for each in found if not each.is_empty]
     if not written:
-        tell(f"{f'step {step!r}' if step else 'no step'} {'printed nothing' if step else 'printed anything'} in run {record.run_id}")
+        who = f"step {step!r} printed nothing" if step else "no step printed anything"
+        tell(f"{who} in run {record.run_id}")
     for each in written:
         each.write()
     return 0
@@ -55,7 +56,11 @@ def _steps(home: Home, record: RunRecord, events: Sequence[Event], step: str | N
     """The steps to print: those of the run, and where it was killed those that left something."""
     folder = Path(home.logs_dir(record.run_id))
     kept = sorted(path.stem for path in folder.iterdir()) if folder.is_dir() else []
-    known = {**record.steps, **dict.fromkeys(event.step_key for event in events if event.step_key), **dict.fromkeys(kept)}
+    known = {
+        **record.steps,
+        **dict.fromkeys(event.step_key for event in events if event.step_key),
+        **dict.fromkeys(kept),
+    }
     if step is None:
         return list(known)
     if step not in known:

@@ -44,8 +44,8 @@ def load_job(target: str, job: str | None) -> tuple[JobDefinition, JobReference]
     """
     asked = JobReference.parse(target, job)
     found = asked.load()
-    is_file = os.path.isfile(asked.place)  # noqa: PTH113 - as a string it is shown
-    place = os.path.abspath(asked.place) if is_file else asked.place  # noqa: PTH100 - as above
+    is_file = os.path.isfile(asked.place)
+    place = os.path.abspath(asked.place) if is_file else asked.place
     return found, JobReference(place, asked.job or found.name)
 
 

@@ -17,7 +17,7 @@ from memo.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from memo.planning import Plan, StepPlan
+    from memo.planning import Plan
 
 
 @click.command(cls=WishCommand)
@@ -45,7 +45,7 @@ def plan(
     MAYBE     an upstream step runs; it runs too, unless that gives the same value as before
     REUSE     its outputs are stored
     UNNEEDED  its outputs are gone, and nothing that runs reads them
-    """
+    """  # noqa: D301 - the backspace is click's sign for lines that are not to be wrapped
     from memo.cli.config_files import read_run_config, read_tags
     from memo.cli.opening import load_job, open_home
     from memo.cli.text import out, out_json, tell

@@ -30,8 +30,8 @@ COMMANDS = {
 """Every command with its short help. `memo --help` shows this table and imports no command (a test compares)."""
 
 _EPILOG = """\
-TARGET is a Python file or a dotted module, with the job behind a colon where it defines several: flights.py:daily. RUN is
-a run's id, the beginning of one, or `last`.
+TARGET is a Python file or a dotted module, with the job behind a colon where it defines several: flights.py:daily.
+RUN is a run's id, the beginning of one, or `last`.
 
 Runs, outputs and logs are kept in the home: --home, else the variable MEMO_HOME, else the setting, else .memo at the
 project's root. NO_COLOR turns colours off.

@@ -30,6 +30,8 @@ class Progress:
 
     def __init__(self, *, workers: int = 1, verbose: bool = False) -> None:
         self.workers = workers
+        self.stream = sys.stderr
+        """As it is now: while a step runs, what it prints is kept, and what is told of it is none of that."""
         self.run_id: str | None = None
         self.plan: Plan | None = None
         self.running: dict[str, float] = {}
@@ -68,7 +70,7 @@ class Progress:
             return
         self.line(f"run {run_id}: {plan_text(plan)}")
         self._warn(plan)
-        if sys.stderr.isatty():
+        if self.stream.isatty():
             from memo.cli.live import LiveScreen
 
             self._screen = LiveScreen(self)
@@ -87,9 +89,9 @@ class Progress:
     def line(self, text: str, style: str | None = None) -> None:
         """Tell a line."""
         if self._screen is not None:
-            self._screen.line(styled(text, style, sys.stderr))
+            self._screen.line(styled(text, style, self.stream))
         else:
-            tell(text, style)
+            tell(text, style, self.stream)
 
     def listen(self, event: Event) -> None:
         """Take an event as it happens."""

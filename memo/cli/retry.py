@@ -31,8 +31,8 @@ def retry(
 ) -> int:
     """Run a run again, with its config and its tags: all of its steps, or from its failure.
 
-    RUN is a run's id, the beginning of one, or `last`. The job is read anew from the file or module that the run named; what
-    is stored under its present code and config is reused, as in any run.
+    RUN is a run's id, the beginning of one, or `last`. The job is read anew from the file or module that the run named;
+    what is stored under its present code and config is reused, as in any run.
     """
     from memo.cli.carrying_out import carry_out
     from memo.cli.opening import find_run, load_job, open_home
@@ -43,8 +43,8 @@ def retry(
     record = find_run(opened, run_id)
     if record.target is None:
         raise InvocationError(
-            f"run {record.run_id} was started from Python, and nothing says where its job {record.job_name!r} is: run it again "
-            f"there with execute_job(…, reexecution_options=ReexecutionOptions({record.run_id!r}))",
+            f"run {record.run_id} was started from Python, and nothing says where its job {record.job_name!r} is: run "
+            f"it again there with execute_job(…, reexecution_options=ReexecutionOptions({record.run_id!r}))",
         )
     job, reference = load_job(record.target, None)
     return carry_out(
@@ -65,11 +65,7 @@ def _own_tags(record: RunRecord, job: JobDefinition) -> dict[str, str]:
     from memo.tags import PARENT_RUN_ID_TAG, RESUME_RETRY_TAG, RETRY_NUMBER_TAG, ROOT_RUN_ID_TAG, STEP_SELECTION_TAG
 
     descent = {PARENT_RUN_ID_TAG, RESUME_RETRY_TAG, RETRY_NUMBER_TAG, ROOT_RUN_ID_TAG, STEP_SELECTION_TAG}
-    return {
-        name: value
-        for name, value in record.tags.items()
-        if name not in descent and job.tags.get(name) != value
-    }
+    return {name: value for name, value in record.tags.items() if name not in descent and job.tags.get(name) != value}
 
 
 def _selection(record: RunRecord, job: JobDefinition) -> tuple[str, ...] | None:

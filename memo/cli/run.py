@@ -47,7 +47,7 @@ def run(
       memo run flights.py
       memo run flights.py:daily -c config.toml --set ops.clean.config.limit=5
       memo run package.flights --select 'clean*' --force clean -j 4
-    """
+    """  # noqa: D301 - the backspace is click's sign for lines that are not to be wrapped
     from memo.cli.carrying_out import carry_out
     from memo.cli.config_files import read_run_config, read_tags
     from memo.cli.opening import load_job, open_home

@@ -23,7 +23,9 @@ STATUS_STYLES = {
 
 @click.command()
 @click.option("--job", "job_name", metavar="NAME", help="Only the runs of this job.")
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="So many, the latest.")
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="So many, the latest."
+)
 @common_options
 @guarded
 def runs(job_name: str | None, limit: int, home: str | None, as_json: bool) -> int:
@@ -44,7 +46,8 @@ def runs(job_name: str | None, limit: int, home: str | None, as_json: bool) -> i
         out_json([run_json(record) for record in found])
         return 0
     if not found:
-        tell(f"no run{f' of job {job_name!r}' if job_name else ''} in the home {opened.path}; `memo run TARGET` makes one")
+        of_job = f" of job {job_name!r}" if job_name else ""
+        tell(f"no run{of_job} in the home {opened.path}; `memo run TARGET` makes one")
         return 0
     rows = [_row(record) for record in found]
     header = ("STATUS", "RUN", "JOB", "STARTED", "TOOK", "RAN", "REUSED", "FAILED", "SAVED")

@@ -85,7 +85,11 @@ class _Shown:
         self.steps = record.steps or {key: ("", "", outcome) for key, outcome in outcomes.items()}
 
     def _size(self, key: str) -> int | None:
-        sizes = [output.size for output in self.stored[key].outputs if output.size is not None] if key in self.stored else []
+        sizes = (
+            [output.size for output in self.stored[key].outputs if output.size is not None]
+            if key in self.stored
+            else []
+        )
         return sum(sizes) if sizes else None
 
     def lines(self) -> Iterator[str]:

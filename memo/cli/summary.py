@@ -81,7 +81,9 @@ def failure_lines(key: str, error: ErrorInfo | None, job: JobDefinition | None) 
     return lines
 
 
-def result_json(record: RunRecord, errors: Mapping[str, ErrorInfo], warnings: Mapping[str, Any] | None) -> dict[str, Any]:
+def result_json(
+    record: RunRecord, errors: Mapping[str, ErrorInfo], warnings: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """A run as `memo run --json` and `memo show --json` give it."""
     return {
         **run_json(record),

@@ -36,9 +36,10 @@ def out(text: str = "") -> None:
     _write(sys.stdout, text)
 
 
-def tell(text: str, style: str | None = None) -> None:
-    """Write a line of talk: of progress, a warning, a hint."""
-    _write(sys.stderr, styled(text, style, sys.stderr))
+def tell(text: str, style: str | None = None, stream: TextIO | None = None) -> None:
+    """Write a line of talk: of progress, a warning, a hint; on standard error where no stream is given."""
+    to = stream or sys.stderr
+    _write(to, styled(text, style, to))
 
 
 def _write(stream: TextIO, text: str) -> None:
@@ -108,7 +109,7 @@ def many(count: int, noun: str) -> str:
 
 def short_path(path: str) -> str:
     """A path, relative where it is below the current folder."""
-    return path.removeprefix(os.getcwd() + os.sep)  # noqa: PTH109 - shown as a string
+    return path.removeprefix(os.getcwd() + os.sep)
 
 
 def table(

@@ -10,6 +10,9 @@ from memo.planning import Verdict
 if TYPE_CHECKING:
     from memo.planning import Plan, StepPlan
 
+_WORTH_SAYING = 0.1
+"""Seconds below which a forecast is no news."""
+
 VERDICT_STYLES = {"RUN": "yellow", "MAYBE": "cyan", "REUSE": "green", "UNNEEDED": "dim"}
 
 
@@ -29,7 +32,7 @@ def plan_text(plan: Plan) -> str:
         parts.append(f"{len(maybe):,} maybe{_about(maybe)}")
     if plan.memoized:
         saved = sum(step.seconds or 0.0 for step in reused)
-        parts.append(f"{len(reused):,} to reuse" + (f" (saves {seconds_text(saved)})" if saved >= 0.1 else ""))
+        parts.append(f"{len(reused):,} to reuse" + (f" (saves {seconds_text(saved)})" if saved >= _WORTH_SAYING else ""))
     if unneeded:
         parts.append(f"{unneeded:,} unneeded")
     if not plan.memoized:
@@ -39,15 +42,16 @@ def plan_text(plan: Plan) -> str:
 
 def _about(steps: list[StepPlan]) -> str:
     known = [step.seconds for step in steps if step.seconds is not None]
-    if not known:
+    total = sum(known)
+    if total < _WORTH_SAYING:
         return ""
-    return f" ({'about' if len(known) == len(steps) else 'at least'} {seconds_text(sum(known))})"
+    return f" ({'about' if len(known) == len(steps) else 'at least'} {seconds_text(total)})"
 
 
 def warning_lines(plan: Plan) -> list[str]:
     """What the version strategy could not follow, one line an op."""
     lines: list[str] = []
-    for op_name, warnings in plan.warnings.items():
-        more = f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else ""
-        lines.append(f"warning: op {op_name!r}: {warnings[0]}{more}")
+    for op_name, (first, *rest) in plan.warnings.items():
+        more = f" (and {len(rest)} more)" if rest else ""
+        lines.append(f"warning: op {op_name!r}: {first}{more}")
     return lines

@@ -41,8 +41,8 @@ def why(
 ) -> int:
     """Explain one step's verdict: what a run would do with it now, and which parts of its recipe differ.
 
-    The recipe is compared with that of the last time: code with a diff of its text, config by its path, inputs with what
-    became of the step that they come from. For a step that is reused it also tells when it ran last, and why then.
+    The recipe is compared with that of the last time: code with a diff of its text, config by its path, inputs with
+    what became of the step that they come from. For a step that is reused it also tells when it ran last, and why then.
     """
     from memo.cli.config_files import read_run_config, read_tags
     from memo.cli.opening import load_job, open_home
@@ -95,6 +95,7 @@ class _Answer:
     def lines(self) -> Iterator[str]:
         from memo.cli.text import seconds_text, time_text
         from memo.cli.verdicts import reason_text
+        from memo.planning import Reason
 
         yield f"{self.where}: {self.step.verdict.value}, {reason_text(self.step)}"
         if self.step.seconds is not None:
@@ -108,8 +109,11 @@ class _Answer:
             yield "nothing changed in its recipe since the last time"
         if self.last is not None:
             record, reason, changes = self.last
-            yield f"it last ran in run {record.run_id} of {time_text(record.started_at)}: {reason or 'never run'}"
-            yield from self._change_lines(changes, now=False)
+            first = reason == Reason.NEVER_RUN.value
+            shown = "for the first time" if first else f"because: {reason}" if reason else ""
+            yield f"it last ran in run {record.run_id} of {time_text(record.started_at)} {shown}".rstrip()
+            if self.step.verdict.value in {"REUSE", "UNNEEDED"}:
+                yield from self._change_lines(changes, now=False)
         elif not self.known:
             yield "it has not run in this home"
 
@@ -123,7 +127,7 @@ class _Answer:
             yield from (f"    {_diff_line(line)}" for line in change.diff.splitlines())
 
     def _upstream_lines(self, change: Change) -> Iterator[str]:
-        """What became of the step that an input comes from, and up from there until something else than an input changed."""
+        """What becomes of the step that an input comes from, and up from there to where something else changed."""
         from memo.cli.verdicts import reason_text
 
         source = (change.after or "").rpartition(".")[0]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from memo.catalog import Catalog
+from memo.catalog import Catalog, connection
 from memo.contracts.run_store import RunRecord
 from memo.events import Event, EventType, RunStatus
 
@@ -201,12 +201,13 @@ def in_a_fork(work: Callable[[], object]) -> None:
 
 def test_a_forked_process_leaves_the_connection_to_its_parent(catalog: Catalog) -> None:
     catalog.add_run(RunRecord("parent", "job", RunStatus.SUCCESS, 1.0))
-    inherited = catalog._database._connection
-    assert inherited is not None
 
     def leave() -> None:
+        address = id(catalog._database._connection)
         catalog.close()
-        inherited.total_changes  # noqa: B018 - raises where the connection was closed
+        (inherited,) = connection._LEFT_TO_PARENT
+        assert id(inherited) == address
+        assert inherited.total_changes == 1, "asking a closed connection raises"
 
     in_a_fork(leave)
 
