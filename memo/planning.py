@@ -126,7 +126,7 @@ class Stores(Protocol):
         """For each (step, step version), whether all its outputs are stored, whole, under that version."""
         ...
 
-    def content_digests(self, step: Step, version: str) -> Mapping[str, str | None]:
+    def stored_digests(self, step: Step, version: str) -> Mapping[str, str | None]:
         """What the IO managers themselves know of the content of a stored step's outputs."""
         ...
 
@@ -282,6 +282,8 @@ class _Planner:
 
     def _find_stored(self, keys: Sequence[str]) -> None:
         """Ask the IO managers for all outputs at once; and again for those known under another version."""
+        if not keys:
+            return
         asked = [(self.job.steps[key], self._version(key)) for key in keys]
         missing: list[str] = []
         for key, there in zip(keys, self.stores.stored(asked), strict=True):
@@ -367,7 +369,7 @@ class _Planner:
             if version in found:
                 self.digests[parent] = dict(found[version])
             elif parent in self.stored_as:
-                self.digests[parent] = dict(self.stores.content_digests(self.job.steps[parent], version))
+                self.digests[parent] = dict(self.stores.stored_digests(self.job.steps[parent], version))
 
     def _digest_of(self, source: FromOutput) -> str:
         known = self.digests.get(source.step, {}).get(source.output)

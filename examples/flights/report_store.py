@@ -22,8 +22,8 @@ class HtmlFileIOManager(MemoizableIOManager):
         self.folder = Path(folder)
 
     def place(self, context: OutputContext) -> Path:
-        """The file of a page, named by a digest of what identifies it: that may be any text, and a file name may not."""
-        digest = sha256(ascii(context.get_identifier()).encode()).hexdigest()
+        """The file of a page, named by a digest of what identifies it, which may be any text."""
+        digest = sha256(ascii((context.version, context.get_identifier())).encode()).hexdigest()
         return self.folder / f"{digest[:32]}.html"
 
     def handle_output(self, context: OutputContext, obj: str) -> None:

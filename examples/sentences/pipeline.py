@@ -47,7 +47,7 @@ class TextFileIOManager(MemoizableIOManager):
         What identifies an output (under memoization its version) may be any text. Its digest is a safe file name,
         and a different one for every output.
         """
-        digest = sha256(ascii(context.get_identifier()).encode()).hexdigest()
+        digest = sha256(ascii((context.version, context.get_identifier())).encode()).hexdigest()
         return self.folder / f"{digest[:32]}.txt"
 
     def handle_output(self, context: OutputContext, obj: str) -> None:

@@ -93,9 +93,7 @@ def _cause_of_target(cause: BaseException) -> str:
         shown = list(TracebackException.from_exception(cause).format_exception_only())
         # The first line names the file, the last the error: both were said.
         return "".join(shown[1:-1])
-    from memo.execution.failures import user_traceback
-
-    return user_traceback(cause.__traceback__)
+    return _user_frames(cause)
 
 
 def _user_frames(error: BaseException) -> str:
@@ -104,12 +102,12 @@ def _user_frames(error: BaseException) -> str:
     from memo.ownership import owner_of_file
 
     traceback = error.__traceback__
-    found = False
     while traceback is not None:
         file = traceback.tb_frame.f_code.co_filename
-        found = found or (not is_our_frame(file) and not file.startswith("<") and owner_of_file(file) == "user")
+        if not is_our_frame(file) and not file.startswith("<") and owner_of_file(file) == "user":
+            return user_traceback(traceback).rstrip("\n")
         traceback = traceback.tb_next
-    return user_traceback(error.__traceback__).rstrip("\n") if found else ""
+    return ""
 
 
 def _last_frame(error: BaseException) -> str:

@@ -6,7 +6,7 @@ import sys
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
@@ -88,13 +88,17 @@ class LiveScreen:
             steps.add_row(self._spinner, key, Text(seconds_text(now - started), justify="right"), Text(usual, "dim"))
         if len(running) > _SHOWN_STEPS:
             steps.add_row("", f"and {len(running) - _SHOWN_STEPS} more")
-        done = self._total - len(expected)
+        if running:
+            yield steps
+        done = max(self._total - len(expected), 0)
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
-            ProgressBar(total=max(self._total, 1), completed=max(done, 0), width=min(30, options.max_width // 3)),
-            Text(f"{max(done, 0)}/{self._total}, {seconds_text(now - self._began)}{self._left()}"),
+            ProgressBar(
+                total=max(self._total, 1), completed=done, width=min(30, options.max_width // 3), complete_style="cyan"
+            ),
+            Text(f"{done}/{self._total}, {seconds_text(now - self._began)}{self._left()}"),
         )
-        yield Group(steps, bar)
+        yield bar
 
     def _left(self) -> str:
         seconds, known = self._progress.seconds_left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -70,7 +71,7 @@ class Progress:
             return
         self.line(f"run {run_id}: {plan_text(plan)}")
         self._warn(plan)
-        if self.stream.isatty():
+        if self.stream.isatty() and os.environ.get("TERM") != "dumb":
             from memo.cli.live import LiveScreen
 
             self._screen = LiveScreen(self)

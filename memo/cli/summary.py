@@ -76,7 +76,7 @@ def failure_lines(key: str, error: ErrorInfo | None, job: JobDefinition | None) 
     if message == error.kind:
         lines = [f"{head} {where}: {error.kind}"]
     lines += error.traceback.rstrip("\n").splitlines()
-    if error.cause:
+    if error.cause and error.cause not in message:
         lines.append(f"  caused by {error.cause}")
     return lines
 

@@ -86,7 +86,7 @@ class StepStorage:
             return None
         return str(markers.load_input(InputContext(name, context)))
 
-    def content_digests(self, step: Step, version: str) -> Mapping[str, str | None]:
+    def stored_digests(self, step: Step, version: str) -> Mapping[str, str | None]:
         """What the IO managers themselves know of the content of a stored step's outputs."""
         found: dict[str, str | None] = {}
         for name, out in step.op.outs.items():

@@ -1,14 +1,88 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from memo.catalog import Catalog
+from memo.contracts.run_store import Materialization, OutputRecord, Recipe, RecipePart, RunRecord
+from memo.events import ErrorInfo, Event, EventType, RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+RUN = RunRecord(
+    "r1",
+    "job",
+    RunStatus.FAILURE,
+    1.0,
+    tags={"team": "data"},
+    run_config={"ops": {}},
+    steps={"a": ("RUN", "never run", "success")},
+)
+DONE = Materialization(
+    "r1",
+    "job",
+    "a",
+    (OutputRecord("result", content_digest="d", place="storage/v1"),),
+    "v1",
+    "l1",
+    "c1",
+    Recipe("v1", (RecipePart("code", "a", "h", source_digest="s1"),)),
+    2.0,
+)
+EVENT = Event(EventType.STEP_FAILURE, "r1", 1.0, "b", data={"seconds": 1}, error=ErrorInfo("ValueError", "no", "here"))
+
+
+QUESTIONS: dict[str, tuple[Callable[[Catalog], Any], Any]] = {
+    "aliases": (lambda catalog: catalog.aliases(["v2"]), {"v2": "v1"}),
+    "content_digests": (lambda catalog: catalog.content_digests(["v1"]), {"v1": {"result": "d"}}),
+    "find_contents": (lambda catalog: catalog.find_contents(["c1"]), {"c1": "v1"}),
+    "known_local_keys": (lambda catalog: catalog.known_local_keys(["l1"]), {"l1"}),
+    "last_recipes": (lambda catalog: catalog.last_recipes("job", ["a"]), {"a": DONE.recipe}),
+    "seconds": (lambda catalog: catalog.seconds("job", ["a"]), {"a": 2.0}),
+    "get_run": (lambda catalog: catalog.get_run("r"), RUN),
+    "events": (lambda catalog: catalog.events("r1"), [EVENT]),
+    "materializations": (lambda catalog: catalog.materializations("r1"), [DONE]),
+    "source": (lambda catalog: catalog.source("s1"), "def a(): ..."),
+}
+
+
+class Sample:
+    """A little of everything a catalog holds, and what every question about it must answer."""
+
+    def __init__(self) -> None:
+        self.run = RUN
+        self.full = {name: answer for name, (_, answer) in QUESTIONS.items()}
+        self.empty = {
+            name: None if name in {"get_run", "source"} else type(answer)() for name, answer in self.full.items()
+        }
+
+    def fill(self, catalog: Catalog) -> None:
+        catalog.add_run(RUN)
+        catalog.add_events([EVENT])
+        catalog.add_materializations([DONE], {"s1": "def a(): ..."})
+        catalog.add_aliases([("r1", "c", "v2", "v1", DONE.recipe)])
+
+    def ask(self, name: str, catalog: Catalog) -> Any:
+        return QUESTIONS[name][0](catalog)
+
+    def answers(self, catalog: Catalog) -> dict[str, Any]:
+        return {name: self.ask(name, catalog) for name in QUESTIONS}
+
+
+@pytest.fixture
+def sample() -> Sample:
+    return Sample()
+
+
+@pytest.fixture
+def filled(path: Path, sample: Sample) -> Path:
+    """The path of a catalog that holds the sample."""
+    with Catalog.open(path) as catalog:
+        sample.fill(catalog)
+    return path
 
 
 @pytest.fixture

@@ -220,8 +220,8 @@ def test_equal_values_agree(one: Any, other: Any) -> None:
 
 def test_the_recipe_has_not_changed() -> None:
     # These stand in what people stored. If they must change, so must hashing.RECIPE.
-    assert value_digest([1, 1.5, "é", None, True, {"a": (b"x", {2, 3})}]) == "ce68b5d8fef3d0b8a9e0e02e5a7a3e0b"
-    assert digest("step", "a", "") == "00000000000000000000000000000000"
+    assert value_digest([1, 1.5, "é", None, True, {"a": (b"x", {2, 3})}]) == "d34c60484fb1c1ccc0dc1f51bf3de527"
+    assert digest("step", "a", "") == "b9ff91f1d4997f35ff77e0aa2051815b"
 
 
 plain = st.recursive(
@@ -422,7 +422,7 @@ def test_what_contains_itself_is_refused() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
-    for each in (value, table, deep, {1, (2, frozenset({3}))} and [value]):
+    for each in (value, table, deep, [value]):
         with pytest.raises(UnencodableError, match="nested too deeply, or contains itself"):
             value_digest(each)
 
