@@ -135,6 +135,8 @@ class Stores(Protocol):
         ...
 
 
+RUN, MAYBE = Verdict.RUN, Verdict.MAYBE
+
 _CHANGE_OF_KIND = (
     ("code", Reason.CODE_CHANGED),
     ("config", Reason.CONFIG_CHANGED),
@@ -222,8 +224,9 @@ class _Planner:
         plain = {key for key in self.order if not self.stores.memoizable(self.job.steps[key])}
         self._find_stored([key for key in self.order if key not in plain])
         self._find_outside()
+        outdated = self._outdated()
         pending: list[str] = []
-        shaken: set[str] = set()
+        shaken: set[str] = set(outdated)
         """Steps that a forced step stands above: they are stored, and may not be what they would be now."""
         for key in self.order:
             above = [parent for parent in self.parents[key] if parent in self.forced or parent in shaken]
@@ -231,6 +234,8 @@ class _Planner:
                 self._decide(key, Verdict.RUN, Reason.FORCED)
             elif key in plain:
                 self._decide(key, Verdict.RUN, Reason.NOT_MEMOIZABLE)
+            elif key in outdated:
+                pending.append(key)
             elif above:
                 shaken.add(key)
                 self._decide(key, Verdict.MAYBE, Reason.UPSTREAM_RUNS, above[0])
@@ -243,7 +248,7 @@ class _Planner:
             else:
                 pending.append(key)
         if pending:
-            self._decide_pending(pending)
+            self._decide_pending(pending, outdated)
         self._find_twins()
         plan = Plan(
             self.job.name,
@@ -323,7 +328,32 @@ class _Planner:
     def _addresses(self, key: str, version: str) -> dict[str, Address]:
         return {name: Address(key, name, output_version(version, name)) for name in self.job.steps[key].op.outs}
 
-    def _decide_pending(self, pending: list[str]) -> None:
+    def _outdated(self) -> dict[str, str]:
+        """The steps that were made of content that has been replaced since, and by which upstream step.
+
+        Only force replaces content under a version, so that there is nearly always nothing to look at.
+        """
+        replaced = self.history.replaced()
+        suspects = {
+            key: parent
+            for key in self.order
+            for parent in self.parents[key]
+            if replaced and key in self.stored_as and self.stored_as.get(parent) in replaced
+        }
+        if not suspects:
+            return {}
+        self._load_digests(suspects)
+        known = self.history.content_keys([self.stored_as[key] for key in suspects])
+        found = {
+            key: parent
+            for key, parent in suspects.items()
+            if content_key(self.versions.steps[key], self._digest_of) != known.get(self.stored_as[key])
+        }
+        for key in found:
+            del self.stored_as[key]
+        return found
+
+    def _decide_pending(self, pending: list[str], outdated: Mapping[str, str]) -> None:
         """Decide what is not stored: forward whether it is new or lost, backward whether anything needs it."""
         steps = self.versions.steps
         known_local = self.history.known_local_keys([steps[key].local_key for key in pending])
@@ -332,16 +362,17 @@ class _Planner:
         self._load_digests(pending)
         for key in pending:
             unsettled = [parent for parent in self.parents[key] if self._unsettled(parent, tentative)]
-            if not unsettled and self._version(key) in lost:
-                tentative[key] = (Verdict.RUN, Reason.OUTPUT_MISSING, "")
-            elif steps[key].local_key not in known_local:
-                tentative[key] = (Verdict.RUN, Reason.NEVER_RUN, "")
-            elif unsettled:
-                tentative[key] = (Verdict.MAYBE, Reason.UPSTREAM_RUNS, unsettled[0])
-            elif self._stored_by_content(key):
+            if unsettled:
+                known = steps[key].local_key in known_local
+                tentative[key] = (MAYBE, Reason.UPSTREAM_RUNS, unsettled[0]) if known else (RUN, Reason.NEVER_RUN, "")
+            elif self._version(key) in lost and key not in outdated:
+                tentative[key] = (RUN, Reason.OUTPUT_MISSING, "")
+            elif steps[key].local_key in known_local and self._stored_by_content(key):
                 self._decide(key, Verdict.REUSE, Reason.SAME_CONTENT)
+            elif key in outdated:
+                tentative[key] = (RUN, Reason.INPUT_CHANGED, outdated[key])
             else:
-                tentative[key] = (Verdict.RUN, Reason.NEVER_RUN, "")
+                tentative[key] = (RUN, Reason.NEVER_RUN, "")
         self._keep_needed(tentative)
         self._name_changes(tentative)
 

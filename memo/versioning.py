@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from memo.content import content_digest
 from memo.contracts.run_store import Recipe, RecipePart
-from memo.contracts.version_strategy import CodeVersion, OpVersionContext, ResourceVersionContext
+from memo.contracts.version_strategy import CodePart, CodeVersion, OpVersionContext, ResourceVersionContext
 from memo.definition.families import STRATEGIES, family_member
 from memo.definition.job import resource_order
 from memo.definition.resource import InputManagerDefinition, IOManagerDefinition
@@ -226,7 +226,7 @@ class _Resolution:
         if config is None and at in self.codes:
             return self.codes[at]
         if op.version is not None:
-            found = CodeVersion(digest("declared", op.version))
+            found = _declared(op.name, op.version)
         else:
             try:
                 word = self.strategy.get_op_version(OpVersionContext(op, config))
@@ -237,21 +237,21 @@ class _Resolution:
                     f"{type(self.strategy).__name__} failed on it: {type(error).__name__}: {error}",
                     where=op.where,
                 ) from error
-            found = self._worded(word, op.where, "op")
+            found = self._worded(word, op, "op")
         if config is None:
             self.codes[at] = found
         return found
 
-    def _worded(self, word: str | CodeVersion | None, where: str, kind: str) -> CodeVersion:
+    def _worded(self, word: str | CodeVersion | None, definition: Any, kind: str) -> CodeVersion:
         if isinstance(word, CodeVersion):
             return word
         if type(word) is str and word:
-            return CodeVersion(word)
+            return _declared(definition.name, word)
         raise VersionError(
             f"{type(self.strategy).__name__} gave {word!r} as its version: give a non-empty string, "
             f"or declare one with "
             f"@{kind}(version=)",
-            where=where,
+            where=definition.where,
         )
 
     def resource(self, key: str) -> ResourceVersion:
@@ -266,14 +266,14 @@ class _Resolution:
         config = self.config.resources.get(key)
         requires = {each: self.resources[each].version for each in sorted(definition.required_resource_keys)}
         if definition.version is not None:
-            code = CodeVersion(digest("declared", definition.version))
+            code = _declared(definition.name, definition.version)
         elif isinstance(definition, IOManagerDefinition) and not isinstance(definition, InputManagerDefinition):
             code = CodeVersion("io manager")
         else:
             word = self.strategy.get_resource_version(ResourceVersionContext(definition, config))
             if word is None and definition.is_hardcoded:
-                word = self._value(definition.hardcoded_value, f"resources.{key}")
-            code = CodeVersion("") if word is None else self._worded(word, definition.where, "resource")
+                word = CodeVersion(self._value(definition.hardcoded_value, f"resources.{key}"))
+            code = CodeVersion("") if word is None else self._worded(word, definition, "resource")
         version = digest(
             "resource",
             code.version,
@@ -326,6 +326,11 @@ def shown_value(value: Any) -> str:
             return type(value).__name__
         return text if len(text) <= 200 else text[:197] + "..."
     return type(value).__name__
+
+
+def _declared(name: str, version: str) -> CodeVersion:
+    """A version that somebody declared: "1" of one op is not "1" of another, so the name counts with it."""
+    return CodeVersion(digest("declared", name, version), (CodePart("declared", name, digest("word", version), version),))
 
 
 def recipe_of(step_key: str, versions: Versions, texts: dict[str, str] | None = None) -> Recipe:

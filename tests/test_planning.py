@@ -67,6 +67,12 @@ class World:
     def find_contents(self, content_keys: Sequence[str]) -> Mapping[str, str]:
         return {each: self.by_content[each] for each in content_keys if each in self.by_content}
 
+    def content_keys(self, versions: Sequence[str]) -> Mapping[str, str]:
+        return {version: found for found, version in self.by_content.items() if version in versions}
+
+    def replaced(self) -> set[str]:
+        return set()
+
     def known_local_keys(self, local_keys: Sequence[str]) -> set[str]:
         return self.local_keys & set(local_keys)
 

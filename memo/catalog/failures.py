@@ -47,8 +47,9 @@ def _meaning(error: Exception) -> str | None:
         # The one such error that is not a mistake of memo's own: text that is not UTF-8.
         return _DAMAGED if isinstance(error, sqlite3.OperationalError) else None
     kind = code & 0xFF
-    if kind == sqlite3.SQLITE_ERROR and str(error).startswith("no such "):
-        return _DAMAGED
+    if kind == sqlite3.SQLITE_ERROR:
+        # Every statement of memo's fits its own tables: others must be in the file.
+        return f"{_DAMAGED}: {error}"
     return {
         sqlite3.SQLITE_BUSY: "another process keeps the catalog locked; wait until it is done, or end it",
         sqlite3.SQLITE_CANTOPEN: (

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 _LATEST_RUNS = 5
 """How many runs of a step its usual time is taken from."""
 
-# An alias that is older than a materialization of its version no longer tells where that version is stored.
+# An alias that is older than a materialization of its version no longer tells where that version is stored;
+# nor does one whose stored version has got another content since.
 _ALIASES = """
 SELECT key.value, aliases.stored_version
 FROM json_each(?) AS key
 JOIN aliases ON aliases.id = (SELECT max(id) FROM aliases WHERE version = key.value)
 WHERE NOT EXISTS (SELECT 1 FROM materializations WHERE version = key.value AND id > aliases.id)
+AND NOT EXISTS (SELECT 1 FROM replaced WHERE version = aliases.stored_version AND since > aliases.id)
 """
 
 _CONTENT_DIGESTS = """
@@ -44,9 +46,25 @@ _CONTENTS = """
 SELECT key.value, materializations.version
 FROM json_each(?) AS key
 JOIN materializations ON materializations.id = (
-    SELECT max(id) FROM materializations WHERE content_key = key.value AND version IS NOT NULL
+    SELECT max(id) FROM materializations AS done
+    WHERE content_key = key.value AND version IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM materializations AS later
+        WHERE later.version = done.version AND later.id > done.id AND later.content_key IS NOT done.content_key
+    )
 )
 """
+# What was stored later under the same version has taken the place of what this content key gave.
+
+_CONTENT_KEYS = """
+SELECT key.value, materializations.content_key
+FROM json_each(?) AS key
+JOIN materializations ON materializations.id = (
+    SELECT max(id) FROM materializations WHERE version = key.value
+)
+WHERE materializations.content_key IS NOT NULL
+"""
+
+_REPLACED = "SELECT version FROM replaced"
 
 _LOCAL_KEYS = "SELECT value FROM json_each(?) WHERE value IN (SELECT local_key FROM local_keys)"
 
@@ -114,6 +132,16 @@ def content_digests(connection: Connection, versions: Sequence[str]) -> dict[str
 def find_contents(connection: Connection, content_keys: Sequence[str]) -> dict[str, str]:
     """Answer `History.find_contents`."""
     return dict(connection.execute(_CONTENTS, (as_array(content_keys),)).fetchall())
+
+
+def content_keys(connection: Connection, versions: Sequence[str]) -> dict[str, str]:
+    """Answer `History.content_keys`."""
+    return dict(connection.execute(_CONTENT_KEYS, (as_array(versions),)).fetchall())
+
+
+def replaced(connection: Connection) -> set[str]:
+    """Answer `History.replaced`."""
+    return {version for (version,) in connection.execute(_REPLACED).fetchall()}
 
 
 def known_local_keys(connection: Connection, local_keys: Sequence[str]) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from memo.catalog.history import as_array
+from memo.catalog.history import as_array, content_digests
 from memo.catalog.packing import pack, pack_recipe, pack_some, pack_text, storable
 
 if TYPE_CHECKING:
@@ -51,8 +51,11 @@ SELECT max(
 )
 """
 
-_LOCAL_KEY = 5
-"""Where the local key stands in the row of a materialization less its id."""
+_VERSION, _LOCAL_KEY = 4, 5
+"""Where these stand in the row of a materialization less its id."""
+
+_OUTPUT_NAME, _CONTENT_DIGEST = 1, 4
+"""Where these stand in the row of an output less its materialization."""
 
 _DROP_MATERIALIZATION = "DELETE FROM materializations WHERE run_id = ? AND step_key = ?"
 
@@ -69,6 +72,8 @@ INSERT INTO outputs (
 )
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+
+_ADD_REPLACED = "INSERT OR REPLACE INTO replaced (version, since) VALUES (?, ?)"
 
 _ADD_LOCAL_KEY = "INSERT OR IGNORE INTO local_keys (local_key) VALUES (?)"
 
@@ -195,6 +200,7 @@ class StepRows:
 def add_materializations(connection: Connection, rows: StepRows, sources: Mapping[str, str]) -> None:
     """Add materializations in the place of earlier ones of the same step in the same run."""
     numbered = list(enumerate(rows.by_step.values(), start=_next_id(connection)))
+    _note_replaced(connection, numbered)
     connection.executemany(_DROP_MATERIALIZATION, rows.by_step)
     connection.executemany(_ADD_MATERIALIZATION, [(number, *row) for number, (row, _) in numbered])
     connection.executemany(
@@ -210,6 +216,20 @@ def add_materializations(connection: Connection, rows: StepRows, sources: Mappin
             _ADD_SOURCE,
             [(digest, pack_text(text)) for digest, text in sources.items() if digest not in known],
         )
+
+
+def _note_replaced(connection: Connection, numbered: list[tuple[int, tuple[Row, list[Row]]]]) -> None:
+    """Note which versions get another content than they had: what was equal to the old one no longer is."""
+    after = {
+        row[_VERSION]: (number, {output[_OUTPUT_NAME]: output[_CONTENT_DIGEST] for output in outputs})
+        for number, (row, outputs) in numbered
+        if row[_VERSION] is not None
+    }
+    before = content_digests(connection, list(after))
+    connection.executemany(
+        _ADD_REPLACED,
+        [(version, after[version][0]) for version, contents in before.items() if contents != after[version][1]],
+    )
 
 
 def add_aliases(connection: Connection, rows: StepRows) -> None:

@@ -121,6 +121,9 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
             "CREATE INDEX aliases_by_version ON aliases (version)",
             "CREATE INDEX aliases_with_recipe ON aliases (job_name, step_key) WHERE recipe IS NOT NULL",
             "CREATE INDEX aliases_without_job ON aliases (run_id) WHERE job_name IS NULL",
+            # Versions whose stored content was replaced by another, by the materialization of this id: by force, as
+            # nothing else gives two contents to one version. Nearly always empty, so that planning may ask for all.
+            "CREATE TABLE replaced (version TEXT PRIMARY KEY, since INTEGER NOT NULL) WITHOUT ROWID",
             "CREATE TABLE recipes (digest TEXT PRIMARY KEY, recipe BLOB NOT NULL)",
             "CREATE TABLE sources (digest TEXT PRIMARY KEY, text BLOB NOT NULL)",
         ),

@@ -81,6 +81,16 @@ class Catalog:
             return {}
         return self._database.ask(lambda connection: history.find_contents(connection, content_keys), {})
 
+    def content_keys(self, versions: Sequence[str]) -> Mapping[str, str]:
+        """For step versions that were materialized: version -> the content key of what is stored under it now."""
+        if not versions:
+            return {}
+        return self._database.ask(lambda connection: history.content_keys(connection, versions), {})
+
+    def replaced(self) -> set[str]:
+        """The versions whose stored content was once replaced by another."""
+        return self._database.ask(history.replaced, set())
+
     def known_local_keys(self, local_keys: Sequence[str]) -> set[str]:
         """Which of these have ever been materialized."""
         if not local_keys:

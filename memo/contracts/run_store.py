@@ -140,6 +140,14 @@ class History(Protocol):
         """Content key -> the step version it is stored under (the latest)."""
         ...
 
+    def content_keys(self, versions: Sequence[str]) -> Mapping[str, str]:
+        """For step versions that were materialized: version -> the content key of what is stored under it now."""
+        ...
+
+    def replaced(self) -> set[str]:
+        """The versions whose stored content was once replaced by another, as by force."""
+        ...
+
     def known_local_keys(self, local_keys: Sequence[str]) -> set[str]:
         """Which of these have ever been materialized."""
         ...

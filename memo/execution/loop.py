@@ -8,11 +8,14 @@ from enum import Enum
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from memo.contracts.executor import Address, InputFrom, StepTask
 from memo.contracts.run_store import Materialization
 from memo.definition.step import FromList, FromOutput
 from memo.events import ErrorInfo, Event, EventType
 from memo.execution.retries import retry_after
+from memo.hashing import digest
 from memo.planning import Reason, Verdict, lacks_input
 from memo.tags import PRIORITY_TAG, whole_number
 from memo.versioning import content_key, recipe_of
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from memo.contracts.executor import Executor, StepOutcome
-    from memo.contracts.run_store import History
+    from memo.contracts.run_store import History, OutputRecord
     from memo.definition.job import JobDefinition
     from memo.execution.recording import Recorder
     from memo.execution.storage import StepStorage
@@ -88,7 +91,6 @@ class RunLoop:
         self._phase: dict[str, Phase] = {}
         self._attempt: dict[str, int] = {}
         self._losses: dict[str, int] = {}
-        self._ran: set[str] = set()
         self._waits_for: dict[str, set[str]] = {}
         self._waiters: dict[str, list[str]] = {}
         self._to_advance: deque[str] = deque()
@@ -278,8 +280,6 @@ class RunLoop:
         versions = self.plan.versions
         assert versions is not None
         assert self.history is not None
-        if any(self._content_unknown(source) for source in self.job.steps[key].upstream()):
-            return False
         found = content_key(versions.steps[key], self._digest_of)
         stored_as = self.history.find_contents([found]).get(found)
         step = self.job.steps[key]
@@ -293,15 +293,8 @@ class RunLoop:
         self._reuse(key, stored_as, Reason.SAME_CONTENT)
         return True
 
-    def _content_unknown(self, source: FromOutput) -> bool:
-        """Whether an output was made anew under a version that it had before, and has no digest to compare by."""
-        return source.step in self.plan.forced and self._known_digest(source) is None
-
-    def _known_digest(self, source: FromOutput) -> str | None:
-        return self._digests.get(source.step, {}).get(source.output)
-
     def _digest_of(self, source: FromOutput) -> str:
-        known = self._known_digest(source)
+        known = self._digests.get(source.step, {}).get(source.output)
         if known is not None:
             return known
         assert self.plan.versions is not None
@@ -376,13 +369,13 @@ class RunLoop:
             self._failed(key, outcome)
 
     def _succeeded(self, key: str, outcome: StepOutcome) -> None:
-        self._ran.add(key)
+        planned = self.plan.steps[key]
+        outputs = self._told_apart(key, outcome.outputs)
         self.addresses[key] = {
             record.name: Address(key, record.name, record.version, None if record.version else self.run_id, record.kind)
-            for record in outcome.outputs
+            for record in outputs
         }
-        self._digests[key] = {record.name: record.content_digest for record in outcome.outputs}
-        planned = self.plan.steps[key]
+        self._digests[key] = {record.name: record.content_digest for record in outputs}
         versions = self.plan.versions
         memoized = versions is not None and planned.reason is not Reason.NOT_MEMOIZABLE
         texts: dict[str, str] = {}
@@ -391,7 +384,7 @@ class RunLoop:
                 self.run_id,
                 self.job.name,
                 key,
-                outcome.outputs,
+                outputs,
                 planned.version if memoized else None,
                 versions.steps[key].local_key if versions is not None and memoized else None,
                 content_key(versions.steps[key], self._digest_of) if versions is not None and memoized else None,
@@ -403,6 +396,21 @@ class RunLoop:
             texts,
         )
         self._end(key, "success")
+
+    def _told_apart(self, key: str, outputs: tuple[OutputRecord, ...]) -> tuple[OutputRecord, ...]:
+        """Give the outputs of a forced step that have no digest one of their own.
+
+        They stand under the version that they had before, and nothing says that they are what they were: so
+        whatever reads them must not be taken for what it was either.
+        """
+        if key not in self.plan.forced:
+            return outputs
+        return tuple(
+            replace(record, content_digest=digest("forced", self.run_id, key, record.name))
+            if record.content_digest is None
+            else record
+            for record in outputs
+        )
 
     def _lost_input(self, key: str, outcome: StepOutcome) -> None:
         """Run again the step whose stored output turned out not to be whole, and then this one."""

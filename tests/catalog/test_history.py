@@ -172,7 +172,7 @@ def test_seconds_are_the_median_of_the_latest_five(catalog: Catalog, taken: list
 
 def test_a_key_asked_twice_is_answered_once(catalog: Catalog) -> None:
     catalog.add_materializations([stored("r1", digests={"x": "1"}, content_key="c", local_key="l", seconds=3.0)], {})
-    catalog.add_materializations([stored("r2", seconds=5.0)], {})
+    catalog.add_materializations([stored("r2", content_key="c", seconds=5.0)], {})
 
     assert catalog.content_digests(["v1", "v1"]) == {"v1": {}}
     assert catalog.find_contents(["c", "c"]) == {"c": "v1"}
@@ -216,13 +216,21 @@ class Remembered:
     def __init__(self) -> None:
         self.rows: list[Materialization | tuple[str, str, str, str, Recipe | None]] = []
         self.jobs: dict[str, str] = {}
+        self.added: list[Any] = []
+        self.replaced: dict[str, int] = {}
+        """Version -> how many rows had been added when its content was last replaced."""
 
     def add(self, row: Any) -> None:
         def owner(row: Any) -> tuple[object, ...]:
             return (type(row), row.run_id, row.step_key) if isinstance(row, Materialization) else (tuple, *row[:2])
 
+        if isinstance(row, Materialization) and row.version is not None:
+            same = [kept for kept in self.materializations() if kept.version == row.version]
+            if same and same[-1].outputs[0].content_digest != row.outputs[0].content_digest:
+                self.replaced[row.version] = len(self.added)
         self.rows = [kept for kept in self.rows if owner(kept) != owner(row)]
         self.rows.append(row)
+        self.added.append(row)
 
     def aliases(self, version: str) -> str | None:
         """One link, of the latest row about this version."""
@@ -231,8 +239,20 @@ class Remembered:
             if isinstance(row, Materialization):
                 latest = None if row.version == version else latest
             elif row[2] == version:
-                latest = row[3]
+                added = max(number for number, each in enumerate(self.added) if each is row)
+                latest = row[3] if self.replaced.get(row[3], -1) < added else None
         return latest
+
+    def contents(self) -> dict[str, str]:
+        """Content key -> version, where nothing else was stored under that version since."""
+        done = self.materializations()
+        return {
+            row.content_key: row.version
+            for number, row in enumerate(done)
+            if row.content_key
+            and row.version
+            and all(later.content_key == row.content_key for later in done[number:] if later.version == row.version)
+        }
 
     def last_recipe(self, job: str, step_key: str) -> Recipe | None:
         latest = None
@@ -302,9 +322,10 @@ def test_the_answers_are_those_of_plain_lists(taken: list[Any]) -> None:
         assert catalog.content_digests(versions) == {
             row.version: {"x": row.outputs[0].content_digest} for row in done if row.version
         }
-        assert catalog.find_contents(versions) == {
-            row.content_key: row.version for row in done if row.content_key and row.version
-        }
+        assert catalog.find_contents(versions) == remembered.contents()
+        assert catalog.replaced() == set(remembered.replaced)
+        latest = {row.version: row.content_key for row in done}
+        assert catalog.content_keys(versions) == {version: key for version, key in latest.items() if version and key}
         ever = {row.local_key for row in taken if isinstance(row, Materialization)} - {None}
         assert catalog.known_local_keys(versions) == ever
         for job in ("job", "other"):

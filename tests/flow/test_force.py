@@ -1,0 +1,107 @@
+"""Forcing: run again and replace what is stored, and everything that this changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memo import JobDefinition, Verdict, execute_job, job, op, plan_job
+
+
+class Outside:
+    """A pipeline that reads something no version covers."""
+
+    def __init__(self) -> None:
+        self.value = 1
+        self.seen: list[str] = []
+        world = self
+
+        @op(version="1")
+        def load() -> int:
+            world.seen.append("load")
+            return world.value
+
+        @op(version="1")
+        def double(x: int) -> int:
+            world.seen.append("double")
+            return 2 * x
+
+        @op(version="1")
+        def parity(x: int) -> int:
+            world.seen.append("parity")
+            return x % 4
+
+        @op(version="1")
+        def report(x: int) -> str:
+            world.seen.append("report")
+            return f"<{x}>"
+
+        @job
+        def outside() -> None:
+            report(parity(double(load())))
+
+        self.job: JobDefinition = outside
+
+    def run(self, home: Any, **kwargs: Any) -> tuple[list[str], str]:
+        self.seen.clear()
+        result = execute_job(self.job, home, raise_on_error=True, **kwargs)
+        return list(self.seen), result.output_for_node("report") if not kwargs.get("op_selection") else ""
+
+
+def test_force_all_runs_all(tmp_path) -> None:
+    outside = Outside()
+    outside.run(tmp_path)
+
+    assert outside.run(tmp_path, force=True) == (["load", "double", "parity", "report"], "<2>")
+    assert outside.run(tmp_path) == ([], "<2>")
+
+
+def test_forcing_a_step_runs_what_its_new_value_changes_and_no_more(tmp_path) -> None:
+    outside = Outside()
+    assert outside.run(tmp_path) == (["load", "double", "parity", "report"], "<2>")
+
+    assert outside.run(tmp_path, force="load") == (["load"], "<2>")
+
+    outside.value = 3
+    assert outside.run(tmp_path) == ([], "<2>")
+    assert outside.run(tmp_path, force="load") == (["load", "double", "parity"], "<2>")
+
+    outside.value = 4
+    assert outside.run(tmp_path, force="load") == (["load", "double", "parity", "report"], "<0>")
+    assert outside.run(tmp_path) == ([], "<0>")
+
+
+def test_what_a_forced_step_changed_is_seen_by_a_later_run(tmp_path) -> None:
+    outside = Outside()
+    outside.run(tmp_path)
+    outside.value = 4
+
+    assert outside.run(tmp_path, force="load", op_selection="load") == (["load"], "")
+
+    assert plan_job(outside.job, instance=tmp_path).steps["double"].verdict is Verdict.RUN
+    assert outside.run(tmp_path) == (["double", "parity", "report"], "<0>")
+    assert outside.run(tmp_path) == ([], "<0>")
+
+
+def test_a_value_forced_away_and_back_is_never_taken_from_what_was_replaced(tmp_path) -> None:
+    outside = Outside()
+    outside.run(tmp_path)
+    outside.value = 4
+    outside.run(tmp_path, force="load")
+    outside.value = 1
+    outside.run(tmp_path, force="load", op_selection="load")
+
+    assert outside.run(tmp_path)[1] == "<2>"
+
+
+def test_the_plan_says_forced(tmp_path) -> None:
+    outside = Outside()
+    outside.run(tmp_path)
+
+    plan = plan_job(outside.job, instance=tmp_path, force=["double"])
+
+    assert [(step.verdict.value, step.reason.value) for step in plan.steps.values()] == [
+        ("REUSE", "stored under this version"),
+        ("RUN", "forced"),
+        ("MAYBE", "an upstream step runs"),
+        ("MAYBE", "an upstream step runs"),
+    ]
