@@ -6,12 +6,14 @@ UV := $(BIN)/uv
 READY := $(VENV)/.ready
 DEMO_READY := $(VENV)/.ready-demo
 
-.PHONY: demo test check bench format clean
+.PHONY: demo test check pytest bench format clean
 
 demo: $(DEMO_READY)
 	$(BIN)/python examples/flights/demo.py
 
-test: $(READY) check
+test: check pytest
+
+pytest: $(READY)
 	$(BIN)/python -m pytest -n auto -q
 
 check: $(READY)
@@ -29,7 +31,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .venv-* .memo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-* .memo .memo-demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(UV):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 BASIC = """
     import os, signal, subprocess, sys
     from memo import Failure, In, Nothing, Out, Output, RetryPolicy, job, op, resource
@@ -278,33 +276,3 @@ def test_a_script_that_runs_its_job_when_it_is_imported_is_told(workspace) -> No
     found = workspace.python("pipeline.py")
 
     assert 'put that under `if __name__ == "__main__":`' in found.stdout
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_priority_and_ready_order_hold(workspace, workers) -> None:
-    workspace.write(
-        "pipeline.py",
-        """
-        from memo import job, op
-
-        def made(name, priority):
-            @op(name=name, tags={"memo/priority": priority}, version=name)
-            def body() -> str:
-                return name
-            return body
-
-        @job(tags={"memo/is_memoized_run": "false"})
-        def prioritised():
-            for name, priority in [("low", -5), ("high", 9), ("middle", 0)]:
-                made(name, priority)()
-        """,
-    )
-
-    found = workspace.run(max_concurrent=workers)
-
-    assert found.success
-    from memo import Home
-
-    events = Home(workspace.home).catalog.events(found.run_id)
-    started = [event.step_key for event in events if event.kind == "STEP_START"]
-    assert started.index("high") < started.index("low")
