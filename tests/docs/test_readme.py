@@ -1,0 +1,92 @@
+"""The README is run: its files are written, its commands typed, and what they print compared."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+CHANGING = (
+    (r"\b1a[0-9a-f]{17}\b", "RUN-ID"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME"),
+    (r"(<1|\d+(\.\d+)?) (ms|s)\b", "DURATION"),
+    (r", DURATION saved", ""),
+    (r" +", " "),
+)
+
+
+def settled(text: str) -> str:
+    """Text less what changes from run to run."""
+    for pattern, word in CHANGING:
+        text = re.sub(pattern, word, text)
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+def commands(block: str) -> list[tuple[str, str]]:
+    """Each command of a console block, with what it is said to print."""
+    found = []
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        found.append((command, output))
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the README's sed is GNU's")
+def test_the_readme_does_what_it_says(tmp_path) -> None:
+    (tmp_path / "memo.toml").touch()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MEMO_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    ran = 0
+    for language, block in BLOCKS:
+        if language == "python":
+            name = re.match(r"# (\w+\.py)\n", block)
+            assert name, f"a block of Python names no file:\n{block}"
+            (tmp_path / name[1]).write_text(block, encoding="utf-8")
+            continue
+        assert language == "console"
+        for command, expected in commands(block):
+            if command.startswith("pip install"):
+                continue
+            found = subprocess.run(
+                command, shell=True, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                check=False,
+            )
+            assert found.returncode == 0, f"$ {command}\n{found.stdout}"
+            assert settled(found.stdout) == settled(expected), f"$ {command}"
+            ran += 1
+    assert ran >= 5
+
+
+def test_every_command_is_in_the_readme() -> None:
+    from memo.cli.program import COMMANDS
+
+    for name in COMMANDS:
+        assert f"`memo {name}" in README, f"`memo {name}` is not in the README"
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    import msgspec.structs
+
+    from memo.project.settings import Settings
+
+    for field in msgspec.structs.fields(Settings):
+        assert f"| `{field.name}` |" in README
+
+
+def test_every_verdict_and_reason_is_in_the_readme() -> None:
+    from memo import Verdict
+
+    for verdict in Verdict:
+        assert f"| `{verdict.value}` |" in README
+
+
+def test_no_block_is_of_a_language_that_nobody_runs() -> None:
+    assert {language for language, _ in BLOCKS} == {"python", "console"}
