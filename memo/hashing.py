@@ -7,6 +7,7 @@ against accident, not against an adversary.
 
 from __future__ import annotations
 
+from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Any
 
 from xxhash import xxh3_128, xxh3_128_hexdigest
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
 RECIPE = 1
 """The number of the recipe below. It is part of every version, so a later memo can change the recipe
 and still read what was stored under an older one."""
-
-
-_HEAP_TYPE = 1 << 9
-"""Py_TPFLAGS_HEAPTYPE: set for every class that was made by a class statement."""
 
 
 class UnencodableError(TypeError):
@@ -170,8 +167,9 @@ def _dataclass_names(value: Any, kind: type) -> list[str]:
 
 
 def _has_builtin_content(kind: type) -> bool:
-    """Whether a class extends list, dict, an exception or the like, whose content is in no field."""
-    return any(each is not object and not each.__flags__ & _HEAP_TYPE for each in kind.__mro__)
+    """Whether a class extends list, dict, an exception or another class written in C, whose content is in no field."""
+    makers = (each.__dict__.get("__new__") for each in kind.__mro__ if each is not object)
+    return any(isinstance(maker, BuiltinFunctionType) for maker in makers)
 
 
 class Hasher:

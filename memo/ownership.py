@@ -41,6 +41,9 @@ def owner_of_namespace(namespace: Mapping[str, object]) -> Owner:
     root = name.partition(".")[0] if type(name) is str else ""
     if root in _OURS:
         return "memo"
+    if root == "__main__":
+        # Whatever started it (a profiler, a test runner) and whose file that is: what is defined there is the user's.
+        return "user"
     if type(file) is str:
         return owner_of_file(file)
     if root in sys.stdlib_module_names or root in sys.builtin_module_names:

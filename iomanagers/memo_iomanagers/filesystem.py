@@ -25,7 +25,7 @@ from memo_iomanagers.places import place_at, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import BinaryIO
+    from io import BufferedIOBase
 
     from memo.contracts.io_manager import InputContext, OutputContext
     from memo_iomanagers.manifest import Manifest
@@ -103,7 +103,10 @@ class FsIOManager(MemoizableIOManager):
         manifest, file = found
         name = self._place.full_name(_beside(output, manifest))
         with file:
-            wrong = _difference(manifest, file)
+            try:
+                wrong = _difference(manifest, file)
+            except OSError as error:
+                raise self._not_read(output, _beside(output, manifest), error) from error
             if wrong:
                 raise OutputLostError(f"{name} {wrong}; {_REMEDY}", where=_where(output))
             file.seek(0)
@@ -294,11 +297,11 @@ class _HashedFile:
             raise
 
 
-def _difference(manifest: Manifest, file: BinaryIO) -> str | None:
+def _difference(manifest: Manifest, file: BufferedIOBase) -> str | None:
     """Say in what a data file is not what its manifest tells, as the end of a sentence."""
     hasher = Hasher()
     buffer = memoryview(bytearray(min(manifest.size, _CHUNK) + 1))
-    while count := file.readinto(buffer):  # type: ignore[attr-defined]
+    while count := file.readinto(buffer):
         hasher.write(buffer[:count])
     if hasher.size != manifest.size:
         return _other_size(hasher.size, manifest)
@@ -341,7 +344,11 @@ class FsConfig(Struct, frozen=True):
 def _create(init_context: Any) -> FsIOManager:
     config: FsConfig | None = init_context.resource_config
     base_dir = config.base_dir if config is not None else None
-    return FsIOManager(init_context.storage_dir if base_dir is None else base_dir)
+    if base_dir is None:
+        base_dir = init_context.storage_dir
+    if base_dir is None:
+        raise StorageError("the IO manager 'fs' has no base_dir, and there is no home to keep outputs in: set base_dir")
+    return FsIOManager(base_dir)
 
 
 FS = IOManagerSpec(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import BinaryIO
+    from io import BufferedIOBase
 
 __all__ = ["explain_dump", "explain_load"]
 
@@ -19,14 +19,17 @@ _TRIALS = 10_000
 
 def explain_dump(value: object, error: Exception) -> str:
     """Say which part of a value cannot be pickled, as the end of a sentence."""
-    path, part = _culprit(value)
+    try:
+        path, part = _culprit(value)
+    except Exception:  # noqa: BLE001 - the user's code runs on the way, and the error that is at hand matters more
+        path, part = "value", value
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if part is value:
         return f"a {_type_name(value)} cannot be pickled ({said})"
     return f"{path}, a {_type_name(part)}, cannot be pickled ({said})"
 
 
-def explain_load(file: BinaryIO, error: Exception) -> tuple[bool, str]:
+def explain_load(file: BufferedIOBase, error: Exception) -> tuple[bool, str]:
     """Say why a value could not be loaded from a pickle that is whole.
 
     Returns:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from typing import BinaryIO, Protocol
+    from io import BufferedIOBase
+    from typing import Protocol
 
     class Writable(Protocol):
         """What a value is written to."""
@@ -44,7 +45,7 @@ class PickleEncoding:
 
         pickle.Pickler(_Flattened(file), protocol=5).dump(value)
 
-    def load(self, file: BinaryIO) -> Any:
+    def load(self, file: BufferedIOBase) -> Any:
         """Read the value back. Only for bytes that are known to be what was stored."""
         import pickle
 
@@ -56,7 +57,7 @@ class PickleEncoding:
 
         return explain_dump(value, error)
 
-    def explain_load(self, file: BinaryIO, error: Exception) -> tuple[bool, str]:
+    def explain_load(self, file: BufferedIOBase, error: Exception) -> tuple[bool, str]:
         """Say why a value could not be loaded from bytes that are what was stored.
 
         Returns:

@@ -14,7 +14,8 @@ from memo.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from typing import BinaryIO, TypeVar
+    from io import BufferedIOBase
+    from typing import TypeVar
 
     _A = TypeVar("_A")
 
@@ -107,7 +108,7 @@ class Place(View):
         """
 
     @abstractmethod
-    def open(self, path: str) -> BinaryIO:
+    def open(self, path: str) -> BufferedIOBase:
         """Open a file for reading.
 
         Raises:
@@ -175,7 +176,7 @@ class _LocalPlace(Place):
             file.abandon()
             raise
 
-    def open(self, path: str) -> BinaryIO:
+    def open(self, path: str) -> BufferedIOBase:
         return open(f"{self._folder}/{path}", "rb")
 
     def remove(self, path: str) -> None:
@@ -262,7 +263,7 @@ class _RemotePlace(Place):
     def put(self, path: str, data: bytes, *, aside: str) -> None:  # noqa: ARG002 - a put is one step already
         self._fs.pipe_file(self._full(path), data)
 
-    def open(self, path: str) -> BinaryIO:
+    def open(self, path: str) -> BufferedIOBase:
         from io import BytesIO
 
         return BytesIO(self.read(path))

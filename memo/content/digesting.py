@@ -25,7 +25,7 @@ from memo.ownership import owner_of_module
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["STAND_INS", "NoDigestError", "content_digest", "refuse_users"]
+__all__ = ["STAND_INS", "NoDigestError", "refuse_users", "take_digest"]
 
 _LIMIT = 256 * 1024 * 1024
 """Bytes of stream before giving up: shared parts are written out at every place they occur, which can grow
@@ -46,18 +46,11 @@ class NoDigestError(Exception):
     """This value's content cannot stand for it."""
 
 
-def content_digest(value: object) -> str | None:
-    """Take the digest of a value's content.
-
-    Returns:
-        32 hexadecimal digits, or None where the value has no digest (see the module's text).
-
-    >>> content_digest([1, "a"]) == content_digest([1, "".join(["a"])])
-    True
-    """
+def take_digest(value: object) -> str | None:
+    """Take the digest of a value's content, or None where it has none."""
     try:
         for package, room in _ROOMS.items():
-            if package in sys.modules and room not in sys.modules:
+            if package in sys.modules:
                 import_module(room)
         return _digest(value, {})
     except Exception:  # noqa: BLE001 - a strange object may raise anything when pickled: it has no digest then

@@ -1,4 +1,4 @@
-"""What stands for pandas' frames, series and masked arrays: labels and columns, not their place in memory."""
+"""What stands for pandas' frames, series and arrays: labels and elements, not their place in memory."""
 
 from __future__ import annotations
 
@@ -32,6 +32,14 @@ def _masked_parts(array: Any) -> object:
     return (mask, values)
 
 
+def _arrow_parts(array: Any) -> object:
+    return (array.dtype, array.__arrow_array__())
+
+
+def _arrow_dtype_parts(dtype: Any) -> object:
+    return dtype.pyarrow_dtype
+
+
 STAND_INS.update(
     {
         pd.DataFrame: _frame_parts,
@@ -39,5 +47,8 @@ STAND_INS.update(
         pd.arrays.IntegerArray: _masked_parts,
         pd.arrays.FloatingArray: _masked_parts,
         pd.arrays.BooleanArray: _masked_parts,
+        pd.arrays.ArrowExtensionArray: _arrow_parts,
+        pd.arrays.ArrowStringArray: _arrow_parts,
+        pd.ArrowDtype: _arrow_dtype_parts,
     }
 )

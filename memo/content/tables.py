@@ -68,8 +68,7 @@ def _in_plain_type(column: Any) -> Any:
     if types.is_run_end_encoded(kind):
         return _each(column, kind.value_type, _decoded)
     if types.is_map(kind):
-        entries = pa.list_(pa.struct([kind.key_field, kind.item_field]))
-        return _each(column, entries, lambda chunk: chunk.cast(entries))
+        return _each(column, pa.list_(pa.struct([kind.key_field, kind.item_field])), _as_list)
     if types.is_string_view(kind) or types.is_binary_view(kind):
         return column.cast(pa.large_string() if types.is_string_view(kind) else pa.large_binary())
     return column
@@ -77,6 +76,15 @@ def _in_plain_type(column: Any) -> Any:
 
 def _each(column: Any, kind: Any, change: Callable[[Any], Any]) -> Any:
     return pa.chunked_array([change(chunk) for chunk in column.chunks], kind)
+
+
+def _as_list(maps: Any) -> Any:
+    """Give an array of maps as one of lists; a cast fails where there are slices and nulls within."""
+    entries = maps.values
+    if entries.offset:
+        raise NoDigestError  # Arrow itself is not of one mind about what such a map holds
+    kind = pa.list_(entries.type)
+    return pa.Array.from_buffers(kind, len(maps), maps.buffers()[:2], offset=maps.offset, children=[entries])
 
 
 def _decoded(runs: Any) -> Any:
@@ -102,36 +110,38 @@ def _validity(column: Any) -> str:
 def _values(column: Any) -> list[str]:
     """Digest the values that are not null."""
     kind = column.type
-    pieces = (piece.drop_null() if piece.null_count else piece for piece in _pieces(column))
+    if types.is_nested(kind):
+        return _nested_values(column)
+    lengths, content = Hasher(), Hasher()
+    for piece in _pieces(column):
+        values = piece.drop_null() if piece.null_count else piece
+        if _is_text(kind):
+            lengths.write(_lengths(values, "binary_length"))
+            content.write(_text_bytes(values))
+        else:
+            plain = values.cast(pa.uint8()) if types.is_boolean(kind) else values
+            content.write(_fixed_width_bytes(plain, plain.type.bit_width // 8))
+    return [lengths.hexdigest(), content.hexdigest()]
+
+
+def _nested_values(column: Any) -> list[str]:
+    """Digest what is within the values; flattening leaves out what lies under nulls."""
+    kind = column.type
+    pieces = list(_pieces(column))
     if types.is_struct(kind):
         rows = [piece.flatten() for piece in pieces]
-        return [_digest(pa.chunked_array([row[i] for row in rows], kind.field(i).type)) for i in range(kind.num_fields)]
-    if types.is_fixed_size_list(kind):
-        return [_digest(pa.chunked_array([piece.flatten() for piece in pieces], kind.value_type))]
-    if types.is_nested(kind):
-        return _list_values(pieces, kind)
-    content = Hasher()
-    if _is_text(kind):
-        lengths = Hasher()
-        for piece in pieces:
-            lengths.write(_lengths(piece, "binary_length"))
-            content.write(_text_bytes(piece))
-        return [lengths.hexdigest(), content.hexdigest()]
-    for piece in pieces:
-        plain = piece.cast(pa.uint8()) if types.is_boolean(kind) else piece
-        content.write(_fixed_width_bytes(plain, plain.type.bit_width // 8))
-    return [content.hexdigest()]
-
-
-def _list_values(pieces: Iterator[Any], kind: Any) -> list[str]:
+        fields = [kind.field(place) for place in range(kind.num_fields)]
+        return [
+            _digest(pa.chunked_array([row[place] for row in rows], field.type)) for place, field in enumerate(fields)
+        ]
     if types.is_union(kind):
         raise NoDigestError
     lengths = Hasher()
-    children: list[Any] = []
-    for piece in pieces:
-        lengths.write(_lengths(piece, "list_value_length"))
-        children.append(piece.flatten())
-    return [lengths.hexdigest(), _digest(pa.chunked_array(children, kind.value_type))]
+    if not types.is_fixed_size_list(kind):
+        for piece in pieces:
+            lengths.write(_lengths(piece, "list_value_length"))
+    within = pa.chunked_array([piece.flatten() for piece in pieces], kind.value_type)
+    return [lengths.hexdigest(), _digest(within)]
 
 
 def _is_text(kind: Any) -> bool:
@@ -143,7 +153,7 @@ def _is_large_text(kind: Any) -> bool:
 
 
 def _lengths(array: Any, function: str) -> memoryview:
-    return _fixed_width_bytes(pc.call_function(function, [array]).cast(pa.int64()), 8)
+    return _fixed_width_bytes(pc.call_function(function, [array]).drop_null().cast(pa.int64()), 8)
 
 
 def _fixed_width_bytes(array: Any, width: int) -> memoryview:

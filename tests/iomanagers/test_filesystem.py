@@ -445,6 +445,17 @@ class Child(list[Any]):
     pass
 
 
+class Fickle:
+    """Its parts cannot even be asked for."""
+
+    def __reduce__(self) -> Any:
+        def parts() -> Any:
+            yield 1
+            raise ValueError("no more")
+
+        return list, (), None, parts()
+
+
 @pytest.mark.parametrize(
     ("value", "part"),
     [
@@ -461,6 +472,7 @@ class Child(list[Any]):
         ({"a": {Model}, "b": np.array([Lock()], dtype=object)}, "value['b']"),
         ({"big": np.zeros(100_000), "f": sys}, "value['f'], a module,"),
         (endless(), "RecursionError"),
+        (Fickle(), "cannot be pickled (ValueError: no more)"),
     ],
 )
 def test_what_cannot_be_pickled_is_named(io_manager: FsIOManager, folder: Path, value: Any, part: str) -> None:
@@ -744,6 +756,8 @@ def test_the_specs_make_what_they_say(tmp_path: Path) -> None:
     made = FS.create(SimpleNamespace(resource_config=FsConfig(str(tmp_path / "own")), storage_dir="/nowhere"))
     made.handle_output(output(), 1)
     assert files(tmp_path / "own")
+    with pytest.raises(StorageError, match="has no base_dir, and there is no home"):
+        FS.create(SimpleNamespace(resource_config=None, storage_dir=None))
     assert isinstance(MEM.create(None), MemIOManager)
     assert MEM.create(None) is not MEM.create(None)
 
