@@ -71,3 +71,9 @@ def test_files() -> None:
     assert owner_of_file(f"{stdlib}2/json.py") == "user"
     assert owner_of_file("/project/x.py") == "user"
     assert owner_of_file(None) == owner_of_file("") == "user"
+
+
+def test_what_runs_as_main_is_the_users_whoever_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for file in (pytest.__file__, sysconfig.get_paths()["stdlib"] + "/cProfile.py", None):
+        loaded(monkeypatch, "__main__", file)
+        assert owner_of_module("__main__") == "user"
