@@ -7,7 +7,9 @@ a table's layout shows, and large buffers are hashed in place, never copied.
 
 A value has no digest where equal bytes would not mean an equal effect on what reads it: instances of the
 user's own classes (their methods may change while their state does not), the user's functions, and whatever
-cannot be pickled. Such an output counts by its version: no cutoff, never a guess.
+cannot be pickled. Such an output counts by its version: no cutoff, never a guess. For the same reason the
+versions of the packages whose classes occur in a value are part of its digest: a step that calls methods of
+what it is given need not name the package anywhere in its code.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ from __future__ import annotations
 import copyreg
 import pickle
 import sys
+from functools import lru_cache
 from importlib import import_module
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from memo.hashing import Hasher
+from memo.hashing import Hasher, digest
 from memo.ownership import owner_of_module
 
 if TYPE_CHECKING:
@@ -52,7 +55,13 @@ def take_digest(value: object) -> str | None:
         for package, room in _ROOMS.items():
             if package in sys.modules:
                 import_module(room)
-        return _digest(value, {})
+        seen = _Seen()
+        found = _digest(value, seen)
+        return (
+            digest("of packages", found, *[_packaged(name) for name in sorted(seen.packages)])
+            if seen.packages
+            else found
+        )
     except Exception:  # noqa: BLE001 - a strange object may raise anything when pickled: it has no digest then
         return None
 
@@ -63,12 +72,45 @@ def refuse_users(module: str | None) -> None:
     Raises:
         NoDigestError: It is.
     """
-    # What runs as __main__ may be a profiler or a test runner, with the user's script in its place.
-    if module == "__main__" or owner_of_module(module) == "user":
+    if owner_of_module(module) == "user":
         raise NoDigestError
 
 
-def _digest(value: object, seen: dict[int, tuple[object, object]]) -> str:
+class _Seen:
+    """What has been met within one value.
+
+    Attributes:
+        stand_ins: By the id of an object its stand-in, beside the object itself: while it lives, no other has its id.
+        packages: The top-level packages whose classes and functions occur.
+    """
+
+    def __init__(self) -> None:
+        self.stand_ins: dict[int, tuple[object, object]] = {}
+        self.packages: set[str] = set()
+
+    def note(self, module: str | None) -> None:
+        """Note the package that a class or function is of."""
+        root = (module or "").partition(".")[0]
+        if root and root not in sys.stdlib_module_names and not root.startswith("_cython_"):
+            self.packages.add(root)
+
+
+@lru_cache(maxsize=256)
+def _packaged(name: str) -> str:
+    """A package with its version, as far as it tells one."""
+    version = getattr(sys.modules.get(name), "__version__", None)
+    if type(version) is not str:
+        from importlib.metadata import PackageNotFoundError
+        from importlib.metadata import version as version_of
+
+        try:
+            version = version_of(name)
+        except PackageNotFoundError:
+            version = ""
+    return f"{name}=={version}"
+
+
+def _digest(value: object, seen: _Seen) -> str:
     sink = _Sink()
     buffers: list[pickle.PickleBuffer] = []
     _ContentPickler(sink, buffers, seen).dump(value)
@@ -99,7 +141,7 @@ class _ContentPickler(pickle.Pickler):
         self,
         sink: _Sink,
         buffers: list[pickle.PickleBuffer],
-        seen: dict[int, tuple[object, object]],
+        seen: _Seen,
     ) -> None:
         super().__init__(sink, protocol=5, buffer_callback=buffers.append)
         self.fast = True  # without a memo: every object is written out wherever it occurs
@@ -113,11 +155,11 @@ class _ContentPickler(pickle.Pickler):
         parts_of = STAND_INS.get(kind)
         if parts_of is None:
             return None
-        known = self._seen.get(id(obj))
+        known = self._seen.stand_ins.get(id(obj))
         if known is None:
             name = f"{kind.__module__}.{kind.__qualname__}"
-            # The object is kept beside its digest: while it lives, no other has its id.
-            known = self._seen[id(obj)] = (obj, (name, _digest(parts_of(obj), self._seen)))
+            self._seen.note(kind.__module__)
+            known = self._seen.stand_ins[id(obj)] = (obj, (name, _digest(parts_of(obj), self._seen)))
         return known[1]
 
     def reducer_override(self, obj: Any) -> Any:
@@ -125,16 +167,19 @@ class _ContentPickler(pickle.Pickler):
         if kind is FunctionType or issubclass(kind, type):
             if obj not in self._allowed:
                 refuse_users(obj.__module__)
+                self._seen.note(obj.__module__)
                 self._allowed.add(obj)
             return NotImplemented
         if kind not in self._allowed:
             if not kind.__module__.startswith("_cython_"):  # the class of functions that Cython compiled
                 refuse_users(kind.__module__)
+            self._seen.note(kind.__module__)
             self._allowed.add(kind)
         reducer = copyreg.dispatch_table.get(kind)
         reduced: Any = reducer(obj) if reducer is not None else obj.__reduce_ex__(5)
         if isinstance(reduced, str):  # pickled by name: a function that something wraps, or a constant
             refuse_users(getattr(obj, "__module__", kind.__module__))
+            self._seen.note(getattr(obj, "__module__", kind.__module__))
         return reduced
 
     def _members(self, members: set[Any] | frozenset[Any]) -> tuple[str, list[Any]]:

@@ -815,3 +815,22 @@ def test_what_lies_under_nulls_does_not_show() -> None:
         assert digest(one) == digest(other)
         assert digest(one[1:]) == digest(other[1:]) != digest(one)
         assert digest(one) != digest(one.fill_null(one[1]))
+
+
+def test_the_version_of_a_values_package_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that only calls methods of what it is given does not name the package: its value must."""
+    from memo.content import digesting
+
+    def digests() -> list[str | None]:
+        digesting._packaged.cache_clear()
+        return [content_digest(value) for value in (pd.DataFrame({"a": [1]}), np.arange(3), {"a": [1, "x"]})]
+
+    before = digests()
+    monkeypatch.setattr(pd, "__version__", "99.0")
+    monkeypatch.setattr(np, "__version__", "99.0")
+    frame, array, plain = digests()
+    digesting._packaged.cache_clear()
+
+    assert frame != before[0]
+    assert array != before[1]
+    assert plain == before[2]
