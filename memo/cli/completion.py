@@ -15,7 +15,7 @@ _SHELLS = ("bash", "zsh", "fish")
 @debug_option
 @guarded
 def completion(shell: str) -> int:
-    """Print the script that makes the shell complete commands, options, files, steps and runs.
+    """Print the shell's completion script: for commands, options, files, steps and runs.
 
     \b
       bash  eval "$(memo completion bash)"       in ~/.bashrc

@@ -28,16 +28,18 @@ if TYPE_CHECKING:
 @common_options
 @guarded
 def graph(target: str, job: str | None, form: str, home: str | None, as_json: bool) -> int:  # noqa: ARG001 - every command takes --home
-    """Draw a job's steps: what each reads from.
+    """Draw a job's steps, as text, Mermaid or DOT.
 
     \b
       memo graph flights.py
       memo graph flights.py --format dot | dot -Tsvg > flights.svg
     """  # noqa: D301 - the backspace is click's sign for lines that are not to be wrapped
     from memo.cli.opening import load_job
+    from memo.cli.standard_output import kept_for_result
     from memo.cli.text import out, out_json
 
-    found, _ = load_job(target, job)
+    with kept_for_result():
+        found, _ = load_job(target, job)
     if as_json:
         out_json(_json(found))
         return 0

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @common_options
 @guarded
 def logs(run_id: str, step: str | None, home: str | None, as_json: bool) -> int:
-    """Print what the steps of a run printed and logged, and the errors of those that failed.
+    """Print what the steps of a run printed and logged, and their errors.
 
     RUN is a run's id, the beginning of one, or `last`.
     """
@@ -76,7 +76,8 @@ class _StepLog:
     def __init__(self, home: Home, record: RunRecord, key: str, events: Sequence[Event]) -> None:
         folder = Path(home.logs_dir(record.run_id))
         self.key = key
-        self.printed = [(name, path) for name in ("out", "err") if (path := folder / f"{key}.{name}").is_file()]
+        files = [(name, folder / f"{key}.{name}") for name in ("out", "err")]
+        self.printed = [(name, path) for name, path in files if path.is_file() and path.stat().st_size]
         own = [event for event in events if event.step_key == key]
         self.logged = [event for event in own if event.kind.value == "LOG"]
         self.errors = [event for event in own if event.error is not None]

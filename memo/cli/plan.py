@@ -48,6 +48,7 @@ def plan(
     """  # noqa: D301 - the backspace is click's sign for lines that are not to be wrapped
     from memo.cli.config_files import read_run_config, read_tags
     from memo.cli.opening import load_job, open_home
+    from memo.cli.standard_output import kept_for_result
     from memo.cli.text import out, out_json, tell
     from memo.cli.verdicts import plan_text, warning_lines
     from memo.project.running import plan_job
@@ -57,12 +58,18 @@ def plan(
     found_tags = read_tags(tags)
     if no_memo:
         found_tags[MEMOIZED_RUN_TAG] = "false"
-    found, _ = load_job(target, job)
     opened = open_home(home)
     try:
-        made = plan_job(
-            found, run_config=run_config, tags=found_tags, op_selection=select, force=forced(force), instance=opened
-        )
+        with kept_for_result():
+            found, _ = load_job(target, job)
+            made = plan_job(
+                found,
+                run_config=run_config,
+                tags=found_tags,
+                op_selection=select,
+                force=forced(force),
+                instance=opened,
+            )
     finally:
         opened.close()
     if as_json:

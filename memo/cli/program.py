@@ -19,13 +19,13 @@ COMMANDS = {
     "run": "Run a job: what is stored is reused, what changed runs.",
     "plan": "Show what a run would do, step by step, and why. Nothing runs.",
     "why": "Explain one step's verdict: what changed, with a diff.",
-    "graph": "Draw a job's steps as text, Mermaid or DOT.",
+    "graph": "Draw a job's steps, as text, Mermaid or DOT.",
     "runs": "List the latest runs.",
     "show": "Show one run: its steps, their reasons, its errors.",
-    "logs": "Print what the steps of a run printed and logged.",
+    "logs": "Print what the steps of a run printed and logged, and their errors.",
     "retry": "Run a run again, all of it or from its failure.",
     "doctor": "Check the installation and the home.",
-    "completion": "Print the shell's completion script.",
+    "completion": "Print the shell's completion script: for commands, options, files, steps and runs.",
 }
 """Every command with its short help. `memo --help` shows this table and imports no command (a test compares)."""
 
@@ -106,8 +106,9 @@ def run_program(args: Sequence[str]) -> int:
     Returns:
         The exit code.
     """
+    code: Any = 0
     try:
-        code: Any = program.main(list(args), prog_name="memo", standalone_mode=False)
+        code = program.main(list(args), prog_name="memo", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
@@ -117,5 +118,4 @@ def run_program(args: Sequence[str]) -> int:
     except BrokenPipeError:
         # Who was reading has seen enough. What is left in the buffer must not be complained about at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
     return int(code or 0)

@@ -39,6 +39,7 @@ class Progress:
         """When each running step started, on the monotonic clock."""
         self.to_end: dict[str, float | None] = {}
         """The steps that are still to end, with the seconds they are expected to take."""
+        self._chains: dict[str, float] | None = None
         self._verbose = verbose
         self._each = verbose
         self._screen: LiveScreen | None = None
@@ -62,6 +63,7 @@ class Progress:
             self.end()
             self.line(f"run {self.run_id} failed; it is started again as run {run_id}")
         self.plan, self.run_id = plan, run_id
+        self._chains = None
         self._each = self._verbose or len(plan.steps) <= _FEW
         self.to_end = {
             key: step.seconds for key, step in plan.steps.items() if step.verdict in {Verdict.RUN, Verdict.MAYBE}
@@ -166,12 +168,33 @@ class Progress:
     @property
     def seconds_left(self) -> tuple[float, bool]:
         """How long what is still to end will take, and whether that is known of every step of it."""
-        now = monotonic()
+        if self._chains is None:
+            assert self.plan is not None
+            self._chains = _chains(self.plan)
+        chains, now = self._chains, monotonic()
         # Copied in one go: the display is drawn by a thread of its own.
-        to_end = dict(self.to_end)
-        known = {key: seconds for key, seconds in to_end.items() if seconds is not None}
-        left = [max(0.0, seconds - (now - self.running.get(key, now))) for key, seconds in known.items()]
-        return max(sum(left) / self.workers, max(left, default=0.0)), len(known) == len(to_end)
+        to_end, running = dict(self.to_end), dict(self.running)
+        spent = {key: now - started for key, started in running.items()}
+        work = sum(max(0.0, (seconds or 0.0) - spent.get(key, 0.0)) for key, seconds in to_end.items())
+        longest = max((chains.get(key, 0.0) - spent.get(key, 0.0) for key in to_end), default=0.0)
+        return max(work / max(self.workers, len(running)), longest), None not in to_end.values()
+
+
+def _chains(plan: Plan) -> dict[str, float]:
+    """How long each step and the longest chain of steps below it are expected to take, one after another."""
+    found: dict[str, float] = {}
+    below: dict[str, float] = {}
+    for key in reversed(plan.steps):
+        step = plan.steps[key]
+        found[key] = below.get(key, 0.0) + (
+            step.seconds or 0.0 if step.verdict in {Verdict.RUN, Verdict.MAYBE} else 0.0
+        )
+        if plan.versions is not None:
+            for _, _, members in plan.versions.steps[key].inputs:
+                for source in members:
+                    if not isinstance(source, str):
+                        below[source.step] = max(below.get(source.step, 0.0), found[key])
+    return found
 
 
 def _shown_by_user() -> bool:

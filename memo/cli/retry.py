@@ -29,13 +29,17 @@ def retry(
     home: str | None,
     as_json: bool,
 ) -> int:
-    """Run a run again, with its config and its tags: all of its steps, or from its failure.
+    """Run a run again, all of it or from its failure.
 
-    RUN is a run's id, the beginning of one, or `last`. The job is read anew from the file or module that the run named;
-    what is stored under its present code and config is reused, as in any run.
+    RUN is a run's id, the beginning of one, or `last`. Its config, its tags and its selection of steps are taken over.
+    The job is read anew from the file or module that the run named; what is stored under its present code and config
+    is reused, as in any run.
     """
     from memo.cli.carrying_out import carry_out
     from memo.cli.opening import find_run, load_job, open_home
+    from memo.cli.standard_output import kept_for_result
+    from memo.cli.summary import result_json
+    from memo.cli.text import out_json
     from memo.errors import InvocationError
     from memo.project.reexecution import ReexecutionOptions
 
@@ -46,18 +50,21 @@ def retry(
             f"run {record.run_id} was started from Python, and nothing says where its job {record.job_name!r} is: run "
             f"it again there with execute_job(…, reexecution_options=ReexecutionOptions({record.run_id!r}))",
         )
-    job, reference = load_job(record.target, None)
-    return carry_out(
-        reference,
-        opened,
-        home_option=home,
-        max_concurrent=max_concurrent,
-        verbose=verbose,
-        as_json=as_json,
-        tags=_own_tags(record, job),
-        op_selection=_selection(record, job),
-        reexecution_options=ReexecutionOptions(record.run_id, is_from_failure=from_failure),
-    )
+    with kept_for_result(as_json):
+        job, reference = load_job(record.target, None)
+        code, result = carry_out(
+            reference,
+            opened,
+            home_option=home,
+            max_concurrent=max_concurrent,
+            verbose=verbose,
+            tags=_own_tags(record, job),
+            op_selection=_selection(record, job),
+            reexecution_options=ReexecutionOptions(record.run_id, is_from_failure=from_failure),
+        )
+    if as_json and result is not None:
+        out_json(result_json(result))
+    return code
 
 
 def _own_tags(record: RunRecord, job: JobDefinition) -> dict[str, str]:

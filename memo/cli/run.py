@@ -51,22 +51,28 @@ def run(
     from memo.cli.carrying_out import carry_out
     from memo.cli.config_files import read_run_config, read_tags
     from memo.cli.opening import load_job, open_home
+    from memo.cli.standard_output import kept_for_result
+    from memo.cli.summary import result_json
+    from memo.cli.text import out_json
     from memo.tags import MEMOIZED_RUN_TAG
 
     run_config = read_run_config(config_files, assignments)
     found_tags = read_tags(tags)
     if no_memo:
         found_tags[MEMOIZED_RUN_TAG] = "false"
-    _, reference = load_job(target, job)
-    return carry_out(
-        reference,
-        open_home(home),
-        home_option=home,
-        max_concurrent=max_concurrent,
-        verbose=verbose,
-        as_json=as_json,
-        run_config=run_config,
-        tags=found_tags,
-        op_selection=select,
-        force=forced(force),
-    )
+    with kept_for_result(as_json):
+        _, reference = load_job(target, job)
+        code, result = carry_out(
+            reference,
+            open_home(home),
+            home_option=home,
+            max_concurrent=max_concurrent,
+            verbose=verbose,
+            run_config=run_config,
+            tags=found_tags,
+            op_selection=select,
+            force=forced(force),
+        )
+    if as_json and result is not None:
+        out_json(result_json(result))
+    return code

@@ -30,7 +30,7 @@ _MEMO_OWN = ("memo/parent_run_id", "memo/root_run_id")
 @common_options
 @guarded
 def show(run_id: str, home: str | None, as_json: bool) -> int:
-    """Show one run: its steps with verdict, reason and outcome, what it stored, its errors.
+    """Show one run: its steps, their reasons, its errors.
 
     RUN is a run's id, the beginning of one, or `last`.
     """

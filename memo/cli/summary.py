@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from memo.cli.text import many, seconds_text, styled, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from memo.contracts.run_store import RunRecord
     from memo.definition.job import JobDefinition
     from memo.events import ErrorInfo
@@ -69,7 +67,7 @@ def failure_lines(key: str, error: ErrorInfo | None, job: JobDefinition | None) 
     head = styled("failed:", "red", sys.stderr)
     if error is None:
         return [f"{head} {where}"]
-    message = error.message.removeprefix(f"{where}: ")
+    message = error.message.removeprefix(f"{where}: ").removeprefix(f"step {key!r}: ")
     # The names of memo's own errors say nothing that their messages do not.
     own = message != error.message or error.kind in {"ExecutionError", "StorageError", "WorkerDiedError"}
     lines = [f"{head} {where}: {message}" if own else f"{head} {where}: {error.kind}: {message}"]
@@ -81,18 +79,17 @@ def failure_lines(key: str, error: ErrorInfo | None, job: JobDefinition | None) 
     return lines
 
 
-def result_json(
-    record: RunRecord, errors: Mapping[str, ErrorInfo], warnings: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """A run as `memo run --json` and `memo show --json` give it."""
+def result_json(result: RunResult) -> dict[str, Any]:
+    """A run as `memo run --json` gives it."""
+    record = result.record
     return {
         **run_json(record),
         "steps": {
             key: {"verdict": verdict, "reason": reason, "outcome": outcome}
             for key, (verdict, reason, outcome) in record.steps.items()
         },
-        "errors": dict(errors),
-        **({} if warnings is None else {"warnings": dict(warnings)}),
+        "errors": result.errors,
+        "warnings": result.plan.warnings,
     }
 
 

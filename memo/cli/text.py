@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ def out(text: str = "") -> None:
 def tell(text: str, style: str | None = None, stream: TextIO | None = None) -> None:
     """Write a line of talk: of progress, a warning, a hint; on standard error where no stream is given."""
     to = stream or sys.stderr
-    _write(to, styled(text, style, to))
+    # Who was listening has gone: no reason to stop what is told of.
+    with suppress(BrokenPipeError):
+        _write(to, styled(text, style, to))
 
 
 def _write(stream: TextIO, text: str) -> None:
@@ -105,11 +108,6 @@ def many(count: int, noun: str) -> str:
     ('1 step', '3 steps')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def short_path(path: str) -> str:
-    """A path, relative where it is below the current folder."""
-    return path.removeprefix(os.getcwd() + os.sep)
 
 
 def table(

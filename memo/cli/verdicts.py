@@ -32,7 +32,9 @@ def plan_text(plan: Plan) -> str:
         parts.append(f"{len(maybe):,} maybe{_about(maybe)}")
     if plan.memoized:
         saved = sum(step.seconds or 0.0 for step in reused)
-        parts.append(f"{len(reused):,} to reuse" + (f" (saves {seconds_text(saved)})" if saved >= _WORTH_SAYING else ""))
+        parts.append(
+            f"{len(reused):,} to reuse" + (f" (saves {seconds_text(saved)})" if saved >= _WORTH_SAYING else "")
+        )
     if unneeded:
         parts.append(f"{unneeded:,} unneeded")
     if not plan.memoized:

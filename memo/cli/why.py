@@ -39,22 +39,25 @@ def why(
     home: str | None,
     as_json: bool,
 ) -> int:
-    """Explain one step's verdict: what a run would do with it now, and which parts of its recipe differ.
+    """Explain one step's verdict: what changed, with a diff.
 
-    The recipe is compared with that of the last time: code with a diff of its text, config by its path, inputs with
-    what became of the step that they come from. For a step that is reused it also tells when it ran last, and why then.
+    It says what a run would do with the step now. The step's recipe is compared with that of the last time: code with a
+    diff of its text, config by its path, inputs with what becomes of the step that they come from. For a step that is
+    reused it tells when it ran last, and why it did.
     """
     from memo.cli.config_files import read_run_config, read_tags
     from memo.cli.opening import load_job, open_home
+    from memo.cli.standard_output import kept_for_result
     from memo.cli.text import out, out_json
     from memo.project.running import plan_job
 
     run_config = read_run_config(config_files, assignments)
     found_tags = read_tags(tags)
-    found, _ = load_job(target, job)
     opened = open_home(home)
     try:
-        made = plan_job(found, run_config=run_config, tags=found_tags, instance=opened)
+        with kept_for_result():
+            found, _ = load_job(target, job)
+            made = plan_job(found, run_config=run_config, tags=found_tags, instance=opened)
         if step not in made.steps:
             from memo.errors import SelectionError, did_you_mean
 

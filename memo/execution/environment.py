@@ -21,6 +21,10 @@ MARKERS = "memo/markers"
 was yielded. No user's resource can have it: it is no legal name."""
 
 
+WORKER_VARIABLE = "MEMO_WORKER"
+"""Set in the environment of worker processes, so that a file that runs a job when it is imported is told apart."""
+
+
 class RunEnvironment(Struct, frozen=True):
     """One run, as its steps see it.
 

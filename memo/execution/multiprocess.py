@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from memo.contracts.executor import Executor, StepOutcome
 from memo.errors import WorkerDiedError
 from memo.events import ErrorInfo, Event
-from memo.execution.worker import WORKER_VARIABLE, WorkerOrders
+from memo.execution.environment import WORKER_VARIABLE
+from memo.execution.worker import WorkerOrders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -31,10 +31,6 @@ if TYPE_CHECKING:
     from memo.events import ErrorInfo, Event
     from memo.execution.environment import RunEnvironment
 
-WORKER_VARIABLE = "MEMO_WORKER"
-"""Set in the environment of workers, so that a file that runs a job when it is imported is told apart."""
-
-
 class WorkerOrders(Struct, frozen=True):
     """What a worker is told before its first task.
 

@@ -16,6 +16,7 @@ from memo.definition.reference import JobReference, reference_of
 from memo.definition.selection import select_steps
 from memo.errors import DefinitionError, HomeError
 from memo.events import RunStatus
+from memo.execution.environment import WORKER_VARIABLE
 from memo.execution.logs import KeptOutput, RunLog
 from memo.execution.run import carry_out, new_run_id
 from memo.execution.step import StepAttempt
@@ -149,7 +150,7 @@ def execute_job(
         MemoError: The run cannot be planned.
         KeyboardInterrupt: Passed on, after the run has been recorded as canceled.
     """
-    if os.environ.get("MEMO_WORKER"):
+    if os.environ.get(WORKER_VARIABLE):
         raise DefinitionError(
             "this file runs a job when it is imported, and a worker process imports it: put that under "
             '`if __name__ == "__main__":`',

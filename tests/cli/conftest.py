@@ -1,0 +1,108 @@
+"""Pipelines to call the command line on, each call a process of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
+
+    from tests.conftest import Workspace
+
+PIPELINE = """
+from memo import job, op
+
+
+def half(number):
+    return number // 2
+
+
+@op
+def load() -> int:
+    print("loading")
+    return 20
+
+
+@op(config_schema={"limit": int})
+def clean(context, number: int) -> int:
+    return min(half(number), context.op_config["limit"])
+
+
+@op
+def report(number: int) -> str:
+    return f"{number} rows"
+
+
+@job(config={"ops": {"clean": {"config": {"limit": 5}}}})
+def daily():
+    report(clean(load()))
+"""
+
+FAILING = """
+from memo import job, op
+
+
+def inner(number):
+    raise ValueError(f"bad row {number}")
+
+
+@op
+def load():
+    print("loading")
+    return 17
+
+
+@op
+def clean(number):
+    print("about to fail")
+    return inner(number)
+
+
+@op
+def report(number):
+    return number
+
+
+@job
+def daily():
+    report(clean(load()))
+"""
+
+
+class Memo(Protocol):
+    """The command line, called in the workspace."""
+
+    def __call__(self, *args: str, **env: str) -> CompletedProcess[str]: ...
+
+
+@pytest.fixture
+def memo(workspace: Workspace) -> Memo:
+    return workspace.memo
+
+
+@pytest.fixture
+def ok(workspace: Workspace) -> Memo:
+    """The command line where it must succeed."""
+
+    def call(*args: str, **env: str) -> CompletedProcess[str]:
+        done = workspace.memo(*args, **env)
+        assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return call
+
+
+@pytest.fixture
+def daily(workspace: Workspace) -> Workspace:
+    """Three steps in a row; `clean` has config and a helper."""
+    workspace.write("daily.py", PIPELINE)
+    return workspace
+
+
+@pytest.fixture
+def failing(workspace: Workspace) -> Workspace:
+    """Three steps in a row, of which the second fails."""
+    workspace.write("failing.py", FAILING)
+    return workspace

@@ -1,0 +1,201 @@
+"""The program itself: its table of commands, its help, how little it imports, how it leaves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from memo.cli.program import COMMANDS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Memo
+    from tests.conftest import Workspace
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_table_says_what_the_command_says(name: str) -> None:
+    command = getattr(import_module(f"memo.cli.{name}"), name)
+    assert isinstance(command, click.Command)
+    assert command.name == name
+    assert command.help is not None
+    first = command.help.partition("\n")[0]
+    assert COMMANDS[name] == first
+    options = {option.name: option.help for option in command.params if isinstance(option, click.Option)}
+    assert all(options.values()), options
+    assert "debug" in options
+
+
+def test_help_lists_every_command_and_the_exit_codes(ok: Memo) -> None:
+    shown = ok("--help").stdout
+    for name, text in COMMANDS.items():
+        assert f"{name} " in shown
+        assert text.split(":", maxsplit=1)[0].rstrip(".") in " ".join(shown.split())
+    assert "Exit codes: 0 all is well; 1 a step failed; 2 bad input; 130 interrupted." in " ".join(shown.split())
+
+
+def imported_by(*args: str) -> set[str]:
+    """The modules that a call of the command line has imported when it leaves."""
+    program = "import sys; from memo.cli.program import run_program; run_program(sys.argv[1:]); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program, *args], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_imports_no_command_and_no_engine() -> None:
+    modules = {name for name in imported_by("--help") if name.startswith("memo")}
+    assert modules == {"memo", "memo.cli", "memo.cli.program", "memo.errors"}
+
+
+def test_help_of_a_command_imports_no_engine() -> None:
+    modules = imported_by("run", "--help")
+    assert not any(name.startswith(("memo.definition", "memo.project", "memo.planning", "msgspec")) for name in modules)
+
+
+HEAVY = {"rich", "duckdb", "pyarrow", "fsspec", "numpy", "pandas", "yaml", "json", "tempfile", "asyncio", "subprocess"}
+
+
+def test_a_run_with_nothing_to_do_imports_nothing_heavy(daily: Workspace, ok: Memo) -> None:
+    ok("run", "daily.py")
+    program = "import sys; from memo.cli.program import run_program; run_program(sys.argv[1:]); print(*sys.modules)"
+    done = daily.python("-c", program, "run", "daily.py")
+    assert not HEAVY & set(done.stdout.splitlines()[-1].split())
+
+
+def cpu_ms(command: list[str]) -> float:
+    """The least CPU that a program took, of several times."""
+    times: list[float] = []
+    for _ in range(7):
+        quiet = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)]
+        pid = os.posix_spawn(command[0], command, os.environ, file_actions=quiet)
+        _, _, usage = os.wait4(pid, 0)
+        times.append((usage.ru_utime + usage.ru_stime) * 1000)
+    return min(times)
+
+
+def test_help_is_there_within_80_ms_of_bare_python() -> None:
+    bare = cpu_ms([sys.executable, "-c", "pass"])
+    assert cpu_ms([sys.executable, "-m", "memo", "--help"]) - bare < 80
+
+
+def test_version(ok: Memo) -> None:
+    from memo import __version__
+
+    assert ok("--version").stdout == f"memo {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["rnu", "x.py"], "there is no command 'rnu'. Did you mean 'run'?"),
+        (["x.py"], "there is no command 'x.py'. To run it: memo run x.py"),
+        (["run"], "Missing argument 'TARGET'"),
+        (["run", "x.py", "--nope"], "No such option '--nope'"),
+        (["run", "x.py", "-j", "0"], "0 is not in the range x>=1"),
+        (["graph", "x.py", "--format", "png"], "'png' is not one of"),
+    ],
+)
+def test_usage_errors(memo: Memo, args: list[str], said: str) -> None:
+    done = memo(*args)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_the_console_script_is_the_same_program() -> None:
+    import tomllib
+    from pathlib import Path
+
+    import memo.cli
+
+    root = Path(memo.cli.__file__).parents[2]
+    scripts = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    module, _, name = scripts["memo"].partition(":")
+    assert getattr(import_module(module), name) is memo.cli.main
+
+
+def test_a_reader_who_has_seen_enough_is_no_error(workspace: Workspace) -> None:
+    names = "\n".join(f"    op_{number}()" for number in range(5000))
+    ops = "\n".join(f"op_{number} = op(name='op_{number}')(lambda: 1)" for number in range(5000))
+    workspace.write("wide.py", "from memo import job, op\n" + ops + "\n@job\ndef wide():\n" + names + "\n")
+    done = subprocess.run(
+        ["/bin/sh", "-c", '"$0" -m memo graph wide.py | head -n 1', sys.executable],
+        cwd=workspace.path,
+        env=workspace.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("job wide: 5,000 steps\n", "")
+
+
+def test_a_run_goes_on_when_no_one_listens(workspace: Workspace) -> None:
+    workspace.write(
+        "loud.py",
+        """
+        from memo import job, op
+
+        @op
+        def loud(number):
+            print("x" * 100_000)
+            return number
+
+        @op
+        def last(number):
+            open("done", "w").close()
+
+        @job
+        def talking():
+            last(loud(1))
+        """,
+    )
+    done = subprocess.run(
+        ["/bin/sh", "-c", '{ "$0" -m memo run loud.py -v; echo $? > code; } 2>&1 >kept | true', sys.executable],
+        cwd=workspace.path,
+        env=workspace.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+    assert (workspace.path / "code").read_text() == "0\n"
+    assert (workspace.path / "done").exists()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(ok: Memo, shell: str) -> None:
+    assert "_MEMO_COMPLETE" in ok("completion", shell).stdout
+
+
+def completed(workspace: Workspace, *words: str) -> list[str]:
+    """What bash would be offered for the last of these words."""
+    done = workspace.memo(
+        _MEMO_COMPLETE="bash_complete", COMP_WORDS=" ".join(("memo", *words)), COMP_CWORD=str(len(words))
+    )
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+
+
+def test_commands_steps_and_runs_are_completed(daily: Workspace, ok: Memo) -> None:
+    assert completed(daily, "ru") == ["run", "runs"]
+    assert completed(daily, "why", "daily.py", "re") == ["report"]
+    assert completed(daily, "why", "nothere.py", "re") == []
+    ok("run", "daily.py")
+    runs = completed(daily, "show", "")
+    assert runs[0] == "last"
+    assert len(runs) == 2
+    assert completed(daily, "logs", "last", "c") == ["clean"]
+    assert set(completed(daily, "run", "daily.py", "--no")) == {"--no-memo"}
+
+
+def test_module_and_script_agree(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "memo", "-h"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("Usage: memo [OPTIONS] COMMAND")
