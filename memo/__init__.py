@@ -49,6 +49,7 @@ _PLACES = {
     "Out": "definition.ports",
     "Output": "definition.ports",
     "OutputContext": "contracts.io_manager",
+    "OutputLostError": "errors",
     "PRIORITY_TAG": "tags",
     "Permissive": "definition.config",
     "Plan": "planning",

@@ -132,6 +132,7 @@ from memo.definition.retry_policy import (
     RetryRequested as RetryRequested,
 )
 from memo.errors import MemoError as MemoError
+from memo.errors import OutputLostError as OutputLostError
 from memo.events import Event as Event
 from memo.events import EventType as EventType
 from memo.events import RunStatus as RunStatus

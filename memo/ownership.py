@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import sys
-import sysconfig
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -15,10 +14,11 @@ Owner = Literal["user", "installed", "stdlib", "memo"]
 _OURS = {"memo", "memo_iomanagers", "memo_strategies"}
 
 
-@lru_cache(maxsize=1)
-def _stdlib_folders() -> tuple[str, ...]:
-    paths = sysconfig.get_paths()
-    return tuple({paths["stdlib"] + "/", paths["platstdlib"] + "/"})
+_VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
+_STDLIB = (
+    os.path.dirname(os.__file__) + os.sep,
+    os.path.join(sys.base_exec_prefix, sys.platlibdir, _VERSION) + os.sep,
+)
 
 
 def owner_of_module(name: str | None) -> Owner:
@@ -57,6 +57,6 @@ def owner_of_file(path: str | None) -> Owner:
         return "user"
     if "/site-packages/" in path or "/dist-packages/" in path:
         return "installed"
-    if path.startswith(_stdlib_folders()):
+    if path.startswith(_STDLIB):
         return "stdlib"
     return "user"

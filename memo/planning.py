@@ -404,7 +404,8 @@ class _Planner:
 
     def _digest_of(self, source: FromOutput) -> str:
         known = self.digests.get(source.step, {}).get(source.output)
-        return known if known is not None else self.versions.output(source.step, source.output)
+        # What was found equal by content counts as what it is equal to.
+        return known or output_version(self.stored_as.get(source.step, self._version(source.step)), source.output)
 
     def _stored_by_content(self, key: str) -> bool:
         found = content_key(self.versions.steps[key], self._digest_of)

@@ -330,7 +330,9 @@ def shown_value(value: Any) -> str:
 
 def _declared(name: str, version: str) -> CodeVersion:
     """A version that somebody declared: "1" of one op is not "1" of another, so the name counts with it."""
-    return CodeVersion(digest("declared", name, version), (CodePart("declared", name, digest("word", version), version),))
+    return CodeVersion(
+        digest("declared", name, version), (CodePart("declared", name, digest("word", version), version),)
+    )
 
 
 def recipe_of(step_key: str, versions: Versions, texts: dict[str, str] | None = None) -> Recipe:

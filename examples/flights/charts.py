@@ -36,11 +36,12 @@ class Place:
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers, about so many, that span a range."""
+    """Round numbers, about so many and at least two, that span a range."""
     rough = (high - low) / count or 1.0
     power = 10.0 ** floor(log10(rough))
     step = next(each * power for each in (1, 2, 2.5, 5, 10) if each * power >= rough * 0.999)
-    return [each * step for each in range(floor(low / step), ceil(high / step) + 1)]
+    first = floor(low / step)
+    return [each * step for each in range(first, max(ceil(high / step), first + 1) + 1)]
 
 
 def bar_chart(bars: Sequence[Bar], *, axis: str, form: str = "{:.1f}", mean: float | None = None) -> str:

@@ -1,9 +1,12 @@
-"""A linear model of the delay at departure, fitted by least squares."""
+"""A linear model of the delay at departure, fitted by least squares.
+
+It is plain data: what passes between ops and is plain, memo can compare by content. Where an edit gives the same model
+again, nothing that reads it runs.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,8 +24,7 @@ FEATURES = {
 """Column -> what it is, and an amount of it that means something to people, with its unit."""
 
 
-@dataclass(frozen=True)
-class Effect:
+class Effect(TypedDict):
     """What one feature does to the delay, the others held still.
 
     Attributes:
@@ -37,8 +39,7 @@ class Effect:
     per_deviation: float
 
 
-@dataclass(frozen=True)
-class DelayModel:
+class DelayModel(TypedDict):
     """The fitted model.
 
     Attributes:
@@ -48,7 +49,7 @@ class DelayModel:
         departures: How many it was fitted to.
     """
 
-    effects: tuple[Effect, ...]
+    effects: list[Effect]
     mean_delay: float
     r_squared: float
     departures: int
@@ -68,11 +69,16 @@ def fit(table: pa.Table, target: str) -> DelayModel:
     solution, *_ = np.linalg.lstsq(design, delay)
     residuals = delay - design @ solution
     effects = [
-        Effect(feature, f"{amount:,} {unit}", float(slope / deviation * amount), float(slope))
+        Effect(
+            feature=feature,
+            amount=f"{amount:,} {unit}",
+            per_amount=float(slope / deviation * amount),
+            per_deviation=float(slope),
+        )
         for (feature, amount, unit), slope, deviation in zip(FEATURES.values(), solution[1:], deviations, strict=True)
     ]
     return DelayModel(
-        effects=tuple(sorted(effects, key=lambda effect: -abs(effect.per_deviation))),
+        effects=sorted(effects, key=lambda effect: -abs(effect["per_deviation"])),
         mean_delay=float(solution[0]),
         r_squared=float(1 - residuals.var() / delay.var()),
         departures=len(delay),

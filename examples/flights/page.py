@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from html import escape
 from string import Template
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-@dataclass(frozen=True)
-class Figure:
+class Figure(TypedDict):
     """One section of the report: what the reader should take from it, and the chart or table that shows it."""
 
     title: str
@@ -47,8 +45,8 @@ def page(title: str, lead: str, facts: Mapping[str, str], figures: Sequence[Figu
         lead=escape(lead),
         facts="\n".join(f"<div><dt>{escape(what)}</dt><dd>{escape(value)}</dd></div>" for what, value in facts.items()),
         figures="\n".join(
-            f"<section><h2>{escape(figure.title)}</h2>\n<p>{escape(figure.takeaway)}</p>\n"
-            f"<figure>{figure.body}</figure></section>"
+            f"<section><h2>{escape(figure['title'])}</h2>\n<p>{escape(figure['takeaway'])}</p>\n"
+            f"<figure>{figure['body']}</figure></section>"
             for figure in figures
         ),
         source=escape(source),

@@ -202,10 +202,12 @@ def draw_carriers(delays: pa.Table) -> Figure:
     bars = [Bar(row["name"], 100 * row["share"], f"{row['departures']:,} departures") for row in rows]
     mean = sum(row["share"] * row["departures"] for row in rows) / sum(row["departures"] for row in rows)
     return Figure(
-        "By airline",
-        f"{rows[0]['name']} left late on {percent(rows[0]['share'])} of departures, {rows[-1]['name']} on "
-        f"{percent(rows[-1]['share'])}.",
-        bar_chart(bars, axis="Share of departures delayed (%)", mean=100 * mean),
+        title="By airline",
+        takeaway=(
+            f"{rows[0]['name']} left late on {percent(rows[0]['share'])} of departures, {rows[-1]['name']} on "
+            f"{percent(rows[-1]['share'])}."
+        ),
+        body=bar_chart(bars, axis="Share of departures delayed (%)", mean=100 * mean),
     )
 
 
@@ -218,10 +220,12 @@ def draw_hours(delays: pa.Table) -> Figure:
         lines.setdefault(row["origin"], []).append((row["hour"], 100 * row["share"]))
     worst = max(rows, key=lambda row: row["share"])
     return Figure(
-        "By hour of the day",
-        "Delays are handed on from flight to flight and pile up over the day. The worst hour is "
-        f"{worst['hour']}:00 at {worst['origin']}, with {percent(worst['share'])}.",
-        line_chart(
+        title="By hour of the day",
+        takeaway=(
+            "Delays are handed on from flight to flight and pile up over the day. The worst hour is "
+            f"{worst['hour']}:00 at {worst['origin']}, with {percent(worst['share'])}."
+        ),
+        body=line_chart(
             lines,
             x_axis="Scheduled hour of departure (local time)",
             y_axis="Share of departures delayed (%)",
@@ -238,10 +242,12 @@ def draw_destinations(delays: pa.Table) -> Figure:
         Bar(f"{row['name']} ({row['dest']})", 100 * row["share"], f"{row['departures']:,} departures") for row in rows
     ]
     return Figure(
-        f"The {len(rows)} worst destinations",
-        f"Of the {delays.num_rows} destinations with a departure a day or more, flights to {rows[0]['name']} "
-        f"({rows[0]['dest']}) leave late most often.",
-        bar_chart(bars, axis="Share of departures delayed (%)"),
+        title=f"The {len(rows)} worst destinations",
+        takeaway=(
+            f"Of the {delays.num_rows} destinations with a departure a day or more, flights to {rows[0]['name']} "
+            f"({rows[0]['dest']}) leave late most often."
+        ),
+        body=bar_chart(bars, axis="Share of departures delayed (%)"),
     )
 
 
@@ -253,25 +259,27 @@ def draw_map(delays: pa.Table, airports: pa.Table) -> Figure:
     ]
     ground = zip(airports.column("lon").to_pylist(), airports.column("lat").to_pylist(), strict=True)
     return Figure(
-        "Where they go",
-        "Each disc is a destination, larger for more departures. The small dots are other airports.",
-        us_map(places, ground, legend="Share of departures delayed (%)"),
+        title="Where they go",
+        takeaway="Each disc is a destination, larger for more departures. The small dots are other airports.",
+        body=us_map(places, ground, legend="Share of departures delayed (%)"),
     )
 
 
 @op
 def draw_model(model: DelayModel) -> Figure:
     """What the model says of each feature, as a chart and in units."""
-    bars = [Bar(effect.feature, effect.per_deviation) for effect in model.effects]
+    bars = [Bar(effect["feature"], effect["per_deviation"]) for effect in model["effects"]]
     rows = [
-        (effect.feature, effect.amount, f"{effect.per_amount:+.2f}", f"{effect.per_deviation:+.2f}")
-        for effect in model.effects
+        (effect["feature"], effect["amount"], f"{effect['per_amount']:+.2f}", f"{effect['per_deviation']:+.2f}")
+        for effect in model["effects"]
     ]
     return Figure(
-        "What goes with a delay",
-        f"A linear model of {model.departures:,} departures whose weather and aircraft are known. It explains "
-        f"{percent(model.r_squared)} of the variance, so most of a delay has other reasons: read it as a direction.",
-        bar_chart(bars, axis="Delay for one standard deviation more (minutes)", form="{:+.2f}")
+        title="What goes with a delay",
+        takeaway=(
+            f"A linear model of {model['departures']:,} departures whose weather and aircraft are known. It explains "
+            f"only {percent(model['r_squared'])} of the variance: most of a delay has other reasons."
+        ),
+        body=bar_chart(bars, axis="Delay for one standard deviation more (minutes)", form="{:+.2f}")
         + table(("Feature", "Amount", "Minutes for this amount more", "Minutes for one standard deviation more"), rows),
     )
 

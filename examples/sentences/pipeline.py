@@ -3,8 +3,10 @@
 From Python:          python pipeline.py
 From the shell:       memo run pipeline.py
 With another config:  memo run pipeline.py --set ops.normalize_string.config.lower_case=false
+The same, in a file:  memo run pipeline.py -c quoted.toml
 
-The second run finds everything stored and runs nothing; the other config runs `normalize_string` and `clean_string`.
+The second run finds everything stored and runs nothing; the one without lower case runs `normalize_string`, whose
+config it changes, and `clean_string`, which comes after it.
 """
 
 from __future__ import annotations

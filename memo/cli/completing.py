@@ -25,9 +25,10 @@ def complete_step(ctx: click.Context, _parameter: click.Parameter, incomplete: s
 def complete_run(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """Offer the latest runs."""
     try:
-        from memo.cli.opening import LAST, open_home
+        from memo.cli.opening import LAST
+        from memo.project.home import find_home
 
-        found = [run.run_id for run in open_home(ctx.params.get("home")).catalog.list_runs(limit=_RUNS)]
+        found = [run.run_id for run in find_home(ctx.params.get("home")).catalog.list_runs(limit=_RUNS)]
     except Exception:  # noqa: BLE001 - see the module's docstring
         return []
     return [each for each in (LAST, *found) if each.startswith(incomplete)]
@@ -46,8 +47,9 @@ def _steps(ctx: click.Context) -> list[str]:
 
 def _recorded_steps(ctx: click.Context) -> list[str]:
     try:
-        from memo.cli.opening import find_run, open_home
+        from memo.cli.opening import find_run
+        from memo.project.home import find_home
 
-        return list(find_run(open_home(ctx.params.get("home")), ctx.params["run_id"]).steps)
+        return list(find_run(find_home(ctx.params.get("home")), ctx.params["run_id"]).steps)
     except Exception:  # noqa: BLE001 - see the module's docstring
         return []

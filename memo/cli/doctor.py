@@ -111,11 +111,11 @@ def _sqlite() -> Iterator[Finding]:
 
 
 def _home(given: str | None) -> Iterator[Finding]:
-    from memo.cli.opening import open_home
     from memo.errors import MemoError
+    from memo.project.home import find_home
 
     try:
-        home = open_home(given)
+        home = find_home(given)
     except MemoError as error:
         yield Finding("fail", "home", str(error))
         return

@@ -30,10 +30,11 @@ def logs(run_id: str, step: str | None, home: str | None, as_json: bool) -> int:
 
     RUN is a run's id, the beginning of one, or `last`.
     """
-    from memo.cli.opening import find_run, open_home
+    from memo.cli.opening import find_run
     from memo.cli.text import out_json, tell
+    from memo.project.home import find_home
 
-    opened = open_home(home)
+    opened = find_home(home)
     try:
         record = find_run(opened, run_id)
         events = opened.catalog.events(record.run_id, step_key=step)

@@ -1,4 +1,4 @@
-"""Opening what the command line names: the home, the job, a run."""
+"""Finding what the command line names: the job, a run."""
 
 from __future__ import annotations
 
@@ -14,23 +14,6 @@ if TYPE_CHECKING:
 
 LAST = "last"
 """Stands for the id of the latest run."""
-
-
-def open_home(given: str | None) -> Home:
-    """Find the home that the option, the environment, the settings or the current folder name.
-
-    Raises:
-        MemoError: It is a file, or the settings cannot be read.
-    """
-    from memo.errors import HomeError
-    from memo.project.home import find_home, find_root
-    from memo.project.settings import load_settings
-
-    root = find_root()
-    home = find_home(given, setting=load_settings(root).home, root=root)
-    if home.path.exists() and not home.path.is_dir():
-        raise HomeError("the home is a file; it must be a folder", where=str(home.path))
-    return home
 
 
 def load_job(target: str, job: str | None) -> tuple[JobDefinition, JobReference]:

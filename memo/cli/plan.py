@@ -47,10 +47,11 @@ def plan(
     UNNEEDED  its outputs are gone, and nothing that runs reads them
     """  # noqa: D301 - the backspace is click's sign for lines that are not to be wrapped
     from memo.cli.config_files import read_run_config, read_tags
-    from memo.cli.opening import load_job, open_home
+    from memo.cli.opening import load_job
     from memo.cli.standard_output import kept_for_result
     from memo.cli.text import out, out_json, tell
     from memo.cli.verdicts import plan_text, warning_lines
+    from memo.project.home import find_home
     from memo.project.running import plan_job
     from memo.tags import MEMOIZED_RUN_TAG
 
@@ -58,7 +59,7 @@ def plan(
     found_tags = read_tags(tags)
     if no_memo:
         found_tags[MEMOIZED_RUN_TAG] = "false"
-    opened = open_home(home)
+    opened = find_home(home)
     try:
         with kept_for_result():
             found, _ = load_job(target, job)

@@ -50,10 +50,11 @@ def run(
     """  # noqa: D301 - the backspace is click's sign for lines that are not to be wrapped
     from memo.cli.carrying_out import carry_out
     from memo.cli.config_files import read_run_config, read_tags
-    from memo.cli.opening import load_job, open_home
+    from memo.cli.opening import load_job
     from memo.cli.standard_output import kept_for_result
     from memo.cli.summary import result_json
     from memo.cli.text import out_json
+    from memo.project.home import find_home
     from memo.tags import MEMOIZED_RUN_TAG
 
     run_config = read_run_config(config_files, assignments)
@@ -64,7 +65,7 @@ def run(
         _, reference = load_job(target, job)
         code, result = carry_out(
             reference,
-            open_home(home),
+            find_home(home),
             home_option=home,
             max_concurrent=max_concurrent,
             verbose=verbose,

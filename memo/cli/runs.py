@@ -33,11 +33,11 @@ def runs(job_name: str | None, limit: int, home: str | None, as_json: bool) -> i
 
     A run that was killed, and could not write how it ended, is shown as KILLED.
     """
-    from memo.cli.opening import open_home
     from memo.cli.summary import run_json
     from memo.cli.text import out, out_json, table, tell
+    from memo.project.home import find_home
 
-    opened = open_home(home)
+    opened = find_home(home)
     try:
         found = opened.catalog.list_runs(job_name=job_name, limit=limit)
     finally:

@@ -34,10 +34,11 @@ def show(run_id: str, home: str | None, as_json: bool) -> int:
 
     RUN is a run's id, the beginning of one, or `last`.
     """
-    from memo.cli.opening import find_run, open_home
+    from memo.cli.opening import find_run
     from memo.cli.text import out, out_json
+    from memo.project.home import find_home
 
-    opened = open_home(home)
+    opened = find_home(home)
     try:
         record = find_run(opened, run_id)
         stored = opened.catalog.materializations(record.run_id)

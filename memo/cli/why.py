@@ -46,14 +46,15 @@ def why(
     reused it tells when it ran last, and why it did.
     """
     from memo.cli.config_files import read_run_config, read_tags
-    from memo.cli.opening import load_job, open_home
+    from memo.cli.opening import load_job
     from memo.cli.standard_output import kept_for_result
     from memo.cli.text import out, out_json
+    from memo.project.home import find_home
     from memo.project.running import plan_job
 
     run_config = read_run_config(config_files, assignments)
     found_tags = read_tags(tags)
-    opened = open_home(home)
+    opened = find_home(home)
     try:
         with kept_for_result():
             found, _ = load_job(target, job)

@@ -1,155 +1,142 @@
-"""What happens while a graph's body runs: calls of ops become placed nodes, their results become wires."""
+"""What happens while a graph's body runs: calls of ops and graphs become placed nodes."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 
-from memo.definition.names import check_name, described
+from memo.definition.definition import Definition
+from memo.definition.names import CallSite, check_instance, check_name, check_tags, described, frame_at, line_of
+from memo.definition.retry_policy import RetryPolicy
+from memo.definition.types import fits, type_name
+from memo.definition.wires import FanIn, GraphInput, Literal, NodeOutput, NodeOutputs, RefusedError, Wire, wire_of
 from memo.errors import DefinitionError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from typing import Self
 
-    from memo.definition.retry_policy import RetryPolicy
-
-
-class Placeable(Protocol):
-    """An op or a graph: what a graph's body may call."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def kind(self) -> str:
-        """`op` or `graph`, for messages."""
-
-    @property
-    def location(self) -> str: ...
-
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        """Every input, those of type Nothing last: they take no place among the positional arguments."""
-
-    @property
-    def positional_count(self) -> int:
-        """How many of the inputs can be given by position."""
-
-    @property
-    def output_names(self) -> tuple[str, ...]: ...
+    from memo.definition.ports import In
 
 
-class NodeOutput:
-    """The handle of one output of a placed op or graph, valid within the graph body that made it."""
+class Settings(Struct, frozen=True):
+    """What is said of an op or graph where it is placed."""
 
-    __slots__ = ("composition", "node_name", "output_name")
-
-    def __init__(self, composition: Composition, node_name: str, output_name: str) -> None:
-        self.composition = composition
-        self.node_name = node_name
-        self.output_name = output_name
-
-    def __repr__(self) -> str:
-        return f"<output {self.output_name!r} of {self.node_name!r}>"
-
-    def _refuse(self, what: str) -> DefinitionError:
-        return DefinitionError(
-            f"{self!r} was {what} in the body of graph {self.composition.graph_name!r}. A graph's body only wires ops "
-            f"together, before any of them runs; do that inside an op",
-        )
-
-    def __iter__(self) -> Iterator[Any]:
-        raise self._refuse("iterated or unpacked (it is a single output)")
-
-    def __bool__(self) -> bool:
-        raise self._refuse("used as a condition")
-
-    def __getitem__(self, key: object) -> Any:
-        raise self._refuse("indexed")
-
-
-class NodeOutputs:
-    """The handles of several outputs: by attribute, by position, by unpacking."""
-
-    __slots__ = ("_handles", "_owner")
-
-    def __init__(self, owner: str, handles: Mapping[str, NodeOutput]) -> None:
-        self._owner = owner
-        self._handles = dict(handles)
-
-    def __repr__(self) -> str:
-        return f"<outputs {', '.join(self._handles)} of {self._owner}>"
-
-    def __getattr__(self, name: str) -> NodeOutput:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        try:
-            return self._handles[name]
-        except KeyError:
-            raise DefinitionError(
-                f"there is no output {name!r}.{did_you_mean(name, self._handles)}", where=self._owner,
-            ) from None
-
-    def __getitem__(self, index: int | str) -> NodeOutput:
-        return self._handles[index] if isinstance(index, str) else list(self._handles.values())[index]
-
-    def __iter__(self) -> Iterator[NodeOutput]:
-        return iter(self._handles.values())
-
-    def __len__(self) -> int:
-        return len(self._handles)
-
-
-class GraphInput:
-    """The handle of one input of the graph whose body is running."""
-
-    __slots__ = ("composition", "name")
-
-    def __init__(self, composition: Composition, name: str) -> None:
-        self.composition = composition
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"<input {self.name!r} of graph {self.composition.graph_name!r}>"
-
-
-class Literal(Struct, frozen=True):
-    """A value passed in a graph's body."""
-
-    value: Any
-
-
-class FanIn(Struct, frozen=True):
-    """A list of handles and literals, in order."""
-
-    members: tuple[Any, ...]
-
-
-class Node(Struct, frozen=True):
-    """An op or graph placed in a graph's body.
-
-    Attributes:
-        inputs: For each connected input a NodeOutput, GraphInput, Literal or FanIn.
-    """
-
-    name: str
-    definition: Any
-    inputs: dict[str, Any]
-    tags: dict[str, str]
+    alias: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
     retry_policy: RetryPolicy | None = None
 
 
+PLAIN = Settings()
+
+
+class Placeable(Definition):
+    """An op or a graph: what a graph's body may call.
+
+    Attributes:
+        input_names: Every input, those of type Nothing last: they take no place among the positional arguments.
+        positional_count: How many of the inputs can be given by position.
+        output_names: Every output, in order.
+        tags: For each step that is made of it.
+    """
+
+    input_names: tuple[str, ...]
+    positional_count: int
+    output_names: tuple[str, ...]
+    tags: dict[str, str]
+
+    def declared(self, input_name: str) -> In | None:
+        """How an input is declared; None for a graph's, which is whatever the inputs are that it feeds."""
+        raise NotImplementedError
+
+    def alias(self, name: str) -> PendingNode:
+        """Place it under another name: ``add.alias("add_tax")(a, b)``."""
+        return PendingNode(self, PLAIN).alias(name)
+
+    def tag(self, tags: Mapping[str, object]) -> PendingNode:
+        """Place it with more tags; a graph's are for all its ops."""
+        return PendingNode(self, PLAIN).tag(tags)
+
+    def with_retry_policy(self, policy: RetryPolicy) -> PendingNode:
+        """Place it with a retry policy of its own; a graph's is for those of its ops that are placed without one."""
+        return PendingNode(self, PLAIN).with_retry_policy(policy)
+
+
+class PendingNode(Definition):
+    """An op or graph with an alias, tags or a retry policy of its own, ready to be called in a graph's body."""
+
+    def __init__(self, definition: Placeable, settings: Settings) -> None:
+        self.definition = definition
+        self.settings = settings
+        self.kind = definition.kind
+        self.name = definition.name
+        self.location = definition.location
+
+    def alias(self, name: str) -> PendingNode:
+        """Give it another name."""
+        checked = check_name(name, f"a placed {self.kind}", self.where)
+        return PendingNode(self.definition, replace(self.settings, alias=checked))
+
+    def tag(self, tags: Mapping[str, object]) -> PendingNode:
+        """Give it more tags."""
+        merged = {**self.settings.tags, **check_tags(tags, self.where)}
+        return PendingNode(self.definition, replace(self.settings, tags=merged))
+
+    def with_retry_policy(self, policy: RetryPolicy) -> PendingNode:
+        """Give it a retry policy of its own; it counts before the op's and the job's."""
+        check_instance(policy, RetryPolicy, "the retry policy", "a RetryPolicy", self.where)
+        return PendingNode(self.definition, replace(self.settings, retry_policy=policy))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Place it, in a graph's body."""
+        composition = current()
+        if composition is None:
+            raise DefinitionError(
+                "with an alias, tags or a retry policy it can only be called in the body of a graph or job",
+                where=self.where,
+            )
+        return composition.place(self.definition, args, kwargs, self.settings)
+
+
+class Node(Struct, frozen=True, eq=False):
+    """An op or graph placed in a graph's body.
+
+    Attributes:
+        inputs: What each connected input is connected to.
+        location: The call that placed it.
+    """
+
+    name: str
+    definition: Placeable
+    inputs: dict[str, Wire]
+    settings: Settings
+    location: CallSite
+
+    @property
+    def called(self) -> str:
+        """Where it was placed, for an error."""
+        return f"called at {line_of(self.location)}"
+
+
 class Composition:
-    """The nodes of the graph body that is running."""
+    """The nodes of the graph body that is running.
 
-    def __init__(self, graph_name: str, where: str) -> None:
-        self.graph_name = graph_name
-        self.where = where
+    Attributes:
+        title: The graph, for errors: ``graph 'daily'``.
+        nodes: By name, in the order in which they were placed.
+        inputs_used: The inputs of the graph that something is connected to.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
         self.nodes: dict[str, Node] = {}
+        self.inputs_used: set[str] = set()
+        self._uses: dict[str, int] = {}
 
-    def __enter__(self) -> Composition:
+    def __enter__(self) -> Self:
         self._token = _CURRENT.set(self)
         return self
 
@@ -157,92 +144,90 @@ class Composition:
         _CURRENT.reset(self._token)
 
     def place(
-        self,
-        definition: Placeable,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        alias: str | None,
-        tags: dict[str, str],
-        retry_policy: RetryPolicy | None,
+        self, definition: Placeable, args: tuple[Any, ...], kwargs: Mapping[str, Any], settings: Settings
     ) -> NodeOutput | NodeOutputs | None:
-        """Place an op or graph, and hand out the handles of its outputs."""
-        name = self._name_for(definition, alias)
-        inputs = self._wires(definition, name, args, kwargs)
-        self.nodes[name] = Node(name, definition, inputs, tags, retry_policy)
-        handles = {output: NodeOutput(self, name, output) for output in definition.output_names}
-        if not handles:
+        """Place an op or graph, and hand out the handles of its outputs.
+
+        To be called by the very function that the user's code called: the place of that call is kept.
+        """
+        frame = frame_at(2)
+        name = settings.alias or self._free_name(definition.name)
+        node = Node(name, definition, {}, settings, (frame.f_code, frame.f_lasti))
+        try:
+            self._connect(node, args, kwargs)
+        except RefusedError as refused:
+            place = described(definition.kind, name, location=definition.location)
+            raise DefinitionError(str(refused), where=f"{place}, {node.called}") from None
+        self.nodes[name] = node
+        outputs = definition.output_names
+        if len(outputs) == 1:
+            return NodeOutput(self, name, outputs[0])
+        if not outputs:
             return None
-        if len(handles) == 1:
-            return next(iter(handles.values()))
-        return NodeOutputs(f"{definition.kind} {name!r}", handles)
+        return NodeOutputs(f"{definition.kind} {name!r}", {each: NodeOutput(self, name, each) for each in outputs})
 
-    def _name_for(self, definition: Placeable, alias: str | None) -> str:
-        if alias is not None:
-            check_name(alias, "a placed op", self.where)
-            if alias in self.nodes:
-                raise DefinitionError(
-                    f"the name {alias!r} is taken by another op in this graph; give it another alias", where=self.where,
-                )
-            return alias
-        name, count = definition.name, 1
-        while name in self.nodes:
+    def _free_name(self, name: str) -> str:
+        count = self._uses.get(name, 0) + 1
+        found = name if count == 1 else f"{name}_{count}"
+        while found in self.nodes:
             count += 1
-            name = f"{definition.name}_{count}"
-        return name
+            found = f"{name}_{count}"
+        self._uses[name] = count
+        return found
 
-    def _wires(
-        self, definition: Placeable, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any],
-    ) -> dict[str, Any]:
-        known = definition.input_names
-        where = described(definition.kind, name, location=definition.location)
+    def _connect(self, node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        definition = node.definition
+        names = definition.input_names
+        if node.name in self.nodes:
+            raise RefusedError(
+                f"cannot be placed as {node.name!r}: {self.title} has that name already; give it another alias"
+            )
         if len(args) > definition.positional_count:
-            raise DefinitionError(
-                f"got {len(args)} inputs by position in graph {self.graph_name!r} and takes "
-                f"{definition.positional_count}"
-                + (" (an input of type Nothing is given by name)" if len(known) > definition.positional_count else ""),
-                where=where,
-            )
-        given = dict(zip(known, args, strict=False))
-        for input_name, value in kwargs.items():
-            if input_name not in known:
-                raise DefinitionError(
-                    f"has no input {input_name!r}; graph {self.graph_name!r} passes one."
-                    f"{did_you_mean(input_name, known)}",
-                    where=where,
-                )
-            if input_name in given:
-                raise DefinitionError(f"got the input {input_name!r} twice in graph {self.graph_name!r}", where=where)
-            given[input_name] = value
-        return {each: self._wire(value, f"{where}, input {each!r}") for each, value in given.items()}
+            hint = " (an input of type Nothing is given by name)" if len(names) > definition.positional_count else ""
+            raise RefusedError(f"got {len(args)} inputs by position and takes {definition.positional_count}{hint}")
+        for name, value in zip(names, args, strict=False):
+            self._connect_input(node, name, value)
+        for name, value in kwargs.items():
+            if name not in names:
+                raise RefusedError(f"has no input {name!r}.{did_you_mean(name, names)}")
+            if name in node.inputs:
+                raise RefusedError(f"got the input {name!r} twice")
+            self._connect_input(node, name, value)
 
-    def _wire(self, value: Any, where: str) -> Any:
-        if type(value) is NodeOutput or type(value) is GraphInput:
-            if value.composition is not self:
-                raise DefinitionError(
-                    f"{value!r} belongs to the body of graph {value.composition.graph_name!r}; pass it through the inputs "
-                    f"and outputs of the graphs",
-                    where=where,
-                )
-            return value
-        if type(value) is list and any(_is_handle(member) for member in value):
-            return FanIn(tuple(self._wire(member, where) for member in value))
-        if type(value) is NodeOutputs:
-            raise DefinitionError(f"got {value!r}; say which of them", where=where)
-        if hasattr(value, "input_names") and hasattr(value, "output_names"):
-            raise DefinitionError(
-                f"got the {value.kind} {value.name!r} itself; call it to pass its output: {value.name}()", where=where,
-            )
-        if type(value) in {tuple, dict, set} and any(
-            _is_handle(member) for member in (value.values() if type(value) is dict else value)
-        ):
-            raise DefinitionError(
-                f"got a {type(value).__name__} of outputs; only a list of them can be an input (fan-in)", where=where,
-            )
-        return Literal(value)
+    def _connect_input(self, node: Node, name: str, value: Any) -> None:
+        try:
+            wire = wire_of(value, self)
+            declared = node.definition.declared(name)
+            if declared is not None and not _suits(wire, declared):
+                return
+        except RefusedError as refused:
+            raise RefusedError(f"the input {name!r} {refused}") from None
+        node.inputs[name] = wire
+        if type(wire) is GraphInput:
+            self.inputs_used.add(wire.name)
+        elif type(wire) is FanIn:
+            self.inputs_used.update(member.name for member in wire.members if type(member) is GraphInput)
 
 
-def _is_handle(value: Any) -> bool:
-    return type(value) in {NodeOutput, GraphInput, NodeOutputs}
+def _suits(wire: Wire, declared: In) -> bool:
+    """Whether there is anything to connect: an empty list of what to wait for is nothing.
+
+    Raises:
+        RefusedError: What is passed cannot be right for the input.
+    """
+    if type(wire) is Literal:
+        if declared.is_nothing:
+            if type(wire.value) is list and not wire.value:
+                return False
+            raise RefusedError("is of type Nothing and takes outputs to wait for, not a value")
+        if not fits(wire.value, declared.dagster_type):
+            raise RefusedError(f"must be {type_name(declared.dagster_type)} and is {type(wire.value).__name__}")
+    elif type(wire) is FanIn:
+        if declared.is_nothing and any(type(member) is Literal for member in wire.members):
+            raise RefusedError("is of type Nothing and takes outputs to wait for, not values")
+        if not fits([], declared.dagster_type):
+            raise RefusedError(f"must be {type_name(declared.dagster_type)} and got a list of outputs")
+    return True
 
 
 _CURRENT: ContextVar[Composition | None] = ContextVar("memo_composition", default=None)
@@ -251,46 +236,3 @@ _CURRENT: ContextVar[Composition | None] = ContextVar("memo_composition", defaul
 def current() -> Composition | None:
     """The composition whose graph body is running, if any."""
     return _CURRENT.get()
-
-
-class PendingNode:
-    """An op or graph with an alias, tags or a retry policy of its own, ready to be called in a graph's body."""
-
-    __slots__ = ("_alias", "_policy", "_tags", "definition")
-
-    def __init__(
-        self,
-        definition: Placeable,
-        alias: str | None = None,
-        tags: dict[str, str] | None = None,
-        retry_policy: RetryPolicy | None = None,
-    ) -> None:
-        self.definition = definition
-        self._alias = alias
-        self._tags = tags or {}
-        self._policy = retry_policy
-
-    def alias(self, name: str) -> PendingNode:
-        """Give the placed op a name of its own."""
-        return PendingNode(self.definition, name, self._tags, self._policy)
-
-    def tag(self, tags: Mapping[str, object]) -> PendingNode:
-        """Add tags to the placed op."""
-        from memo.definition.names import check_tags
-
-        return PendingNode(
-            self.definition, self._alias, {**self._tags, **check_tags(tags, self.definition.name)}, self._policy,
-        )
-
-    def with_retry_policy(self, policy: RetryPolicy) -> PendingNode:
-        """Give the placed op a retry policy of its own; it counts before the op's and the job's."""
-        return PendingNode(self.definition, self._alias, self._tags, policy)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        composition = current()
-        if composition is None:
-            raise DefinitionError(
-                f"{self.definition.kind} {self.definition.name!r} with an alias, tags or a retry policy can only be called in the "
-                f"body of a graph or job",
-            )
-        return composition.place(self.definition, args, kwargs, self._alias, self._tags, self._policy)

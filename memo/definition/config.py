@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import reprlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from enum import Enum as PythonEnum
 from types import NoneType, UnionType
 from typing import (
@@ -50,7 +50,7 @@ from memo.definition.config_resolving import (
 from memo.errors import ConfigError, ConfigProblem, DefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
 __all__ = [
     "ABSENT",
@@ -67,6 +67,7 @@ __all__ = [
     "Selector",
     "Shape",
     "StringSource",
+    "check_config",
     "compile_schema",
     "resolve",
     "resolve_into",
@@ -157,9 +158,7 @@ class Enum(Struct, frozen=True):
     @classmethod
     def from_python_enum(cls, enum: type[PythonEnum], name: str | None = None) -> Enum:
         """Take the members of a Python enum by their names; the enum class itself means the same."""
-        return cls(
-            name or enum.__name__, [EnumValue(key, member) for key, member in enum.__members__.items()]
-        )
+        return cls(name or enum.__name__, [EnumValue(key, member) for key, member in enum.__members__.items()])
 
 
 _WORDS = (Field, Shape, Permissive, Selector, Array, Noneable, Map, Enum, EnumValue, ConfigType)
@@ -200,9 +199,7 @@ def compile_schema(schema: object, *, where: str = "") -> ConfigType:
         raise DefinitionError("the config schema is nested too deeply", where=where) from None
 
 
-def resolve(
-    config_type: ConfigType, value: Any, *, path: str, environ: Mapping[str, str] | None = None
-) -> Any:
+def resolve(config_type: ConfigType, value: Any, *, path: str, environ: Mapping[str, str] | None = None) -> Any:
     """Check a config value and fill in its defaults.
 
     Args:
@@ -246,6 +243,13 @@ def resolve_into(
     return None if resolution.flaws or resolved is ABSENT else resolved
 
 
+def check_config(config_type: ConfigType, value: Any) -> list[ConfigProblem]:
+    """What is wrong with a config, as far as that can be told without reading the environment."""
+    problems: list[ConfigProblem] = []
+    config_type.resolve_present(value, "", Resolution(problems, None))
+    return problems
+
+
 class _Compiler:
     """Compiles one schema. Its methods take a part of it, and where that part is (``at``)."""
 
@@ -282,8 +286,7 @@ class _Compiler:
         """A copy of a default, once it is known to fit."""
         if default is ABSENT:
             return ABSENT
-        problems: list[ConfigProblem] = []
-        inner.resolve_present(default, "", Resolution(problems, None))
+        problems = check_config(inner, default)
         if problems:
             self.refuse(at, f"has a default that does not fit: {'; '.join(map(str, problems))}")
         try:
@@ -373,9 +376,7 @@ class _Compiler:
             self.refuse(at, f"must name its entries in a dict, not in {_named(fields)}")
         for name in fields:
             if not isinstance(name, str):
-                self.refuse(
-                    at, f"has an entry named {_named(name)}: names are strings; {{K: V}} stands alone"
-                )
+                self.refuse(at, f"has an entry named {_named(name)}: names are strings; {{K: V}} stands alone")
         return {name: self.entry(inner, child_path(at, name)) for name, inner in fields.items()}
 
     def of_optional(self, inner_type: object, at: str) -> ConfigType:
@@ -442,9 +443,7 @@ class _Compiler:
             place = child_path(at or cls.__name__, name)
             inner = self.part(hint, place)
             given = default is not ABSENT or factory is not None
-            fields[name] = FieldType(
-                inner, self.checked(inner, default, place), factory, None if given else True
-            )
+            fields[name] = FieldType(inner, self.checked(inner, default, place), factory, None if given else True)
             parameters[name] = parameter
         self.from_env = from_env
         return RecordType(fields, cls=cls, parameters=parameters)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from msgspec import Struct, ValidationError, convert
 
 from memo.errors import ConfigProblem, did_you_mean
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["ABSENT", "NO_SCHEMA", "ConfigType", "Resolution"]
 
@@ -401,9 +398,7 @@ class SelectorType(ConfigType, frozen=True):
         return len(self.fields) > 1 or any(option.required for option in self.fields.values())
 
     def describe(self) -> str:
-        return (
-            "one of {" + ", ".join(f"{name}: {each.describe()}" for name, each in self.fields.items()) + "}"
-        )
+        return "one of {" + ", ".join(f"{name}: {each.describe()}" for name, each in self.fields.items()) + "}"
 
     def sample(self) -> Any:
         name, option = next(iter(self.fields.items()))

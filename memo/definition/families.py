@@ -39,7 +39,9 @@ def family_member(group: str, name: str) -> Any:
         found = {each.name: each.value for each in entry_points(group=group)}
         if name not in found:
             known = {*found, *(ours for ours_group, ours in _OURS if ours_group == group)}
-            raise DefinitionError(f"nothing installed offers {name!r} in the group {group!r}.{did_you_mean(name, known)}")
+            raise DefinitionError(
+                f"nothing installed offers {name!r} in the group {group!r}.{did_you_mean(name, known)}"
+            )
         place = found[name]
     module, _, attribute = place.partition(":")
     return getattr(import_module(module), attribute)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import TYPE_CHECKING, Any, overload
 
-from memo.definition.composition import Composition, FanIn, GraphInput, Literal, Node, NodeOutput, NodeOutputs, PendingNode, current
-from memo.definition.names import check_name, check_tags, described, location_of
+from memo.definition.composition import PLAIN, Composition, Node, Placeable, current
+from memo.definition.definition import Definition
+from memo.definition.names import (
+    check_instance,
+    check_mapping,
+    check_name,
+    check_tags,
+    described,
+    doc_of,
+    location_of,
+    name_of,
+)
+from memo.definition.op import check_function
 from memo.definition.ports import DEFAULT_OUTPUT, NO_VALUE, GraphIn, GraphOut
 from memo.definition.signature import read_signature
+from memo.definition.wires import GraphInput, NodeOutput, NodeOutputs
 from memo.errors import DefinitionError, did_you_mean
 
 if TYPE_CHECKING:
@@ -18,13 +31,13 @@ if TYPE_CHECKING:
     from memo.definition.retry_policy import RetryPolicy
 
 
-class GraphDefinition:
+class GraphDefinition(Placeable):
     """Ops and graphs wired together by the body of a function; made by `graph`.
 
     Attributes:
         nodes: What is placed in it, by name, in an order in which each stands behind what it reads.
         input_names: Its inputs, in the order of the function's arguments.
-        outputs: For each of its outputs the inner output it stands for.
+        outputs: For each of its outputs what it stands for: an output of a node, or an input that is passed through.
         defaults: Default values of its inputs.
     """
 
@@ -36,7 +49,7 @@ class GraphDefinition:
         *,
         nodes: dict[str, Node],
         input_names: tuple[str, ...],
-        outputs: dict[str, Any],
+        outputs: dict[str, NodeOutput | GraphInput],
         defaults: dict[str, Any] | None = None,
         description: str | None = None,
         tags: dict[str, str] | None = None,
@@ -45,7 +58,9 @@ class GraphDefinition:
         self.name = name
         self.nodes = nodes
         self.input_names = input_names
+        self.positional_count = len(input_names)
         self.outputs = outputs
+        self.output_names = tuple(outputs)
         self.defaults = defaults or {}
         self.description = description
         self.tags = tags or {}
@@ -53,44 +68,20 @@ class GraphDefinition:
         self.__name__ = name
         self.__doc__ = description
 
-    def __repr__(self) -> str:
-        return f"<graph {self.name!r}>"
-
-    @property
-    def where(self) -> str:
-        """The graph and its place in the user's files, for the front of an error."""
-        return described(self.kind, self.name, location=self.location)
-
-    @property
-    def positional_count(self) -> int:
-        """How many inputs can be given by position: all."""
-        return len(self.input_names)
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Every output, in order."""
-        return tuple(self.outputs)
-
-    def alias(self, name: str) -> PendingNode:
-        """Place this graph under another name."""
-        return PendingNode(self).alias(name)
-
-    def tag(self, tags: Mapping[str, object]) -> PendingNode:
-        """Place this graph with tags for all its ops."""
-        return PendingNode(self).tag(tags)
-
-    def with_retry_policy(self, policy: RetryPolicy) -> PendingNode:
-        """Place this graph with a retry policy for those of its ops that are placed without one."""
-        return PendingNode(self).with_retry_policy(policy)
+    def declared(self, input_name: str) -> None:  # noqa: ARG002 - an op answers by name
+        """Nothing: an input of a graph is whatever the inputs are that it feeds."""
+        return
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Place it, in the body of another graph."""
         composition = current()
         if composition is None:
             raise DefinitionError(
-                "can only be called in the body of another graph or job; run it with .to_job() or .execute_in_process()",
+                "can only be called in the body of another graph or job; run it with .to_job() or "
+                ".execute_in_process()",
                 where=self.where,
             )
-        return composition.place(self, args, kwargs, None, {}, None)
+        return composition.place(self, args, kwargs, PLAIN)
 
     def to_job(
         self,
@@ -98,6 +89,7 @@ class GraphDefinition:
         description: str | None = None,
         resource_defs: Mapping[str, Any] | None = None,
         config: Any = None,
+        *,
         tags: Mapping[str, object] | None = None,
         metadata: Mapping[str, Any] | None = None,
         executor_def: ExecutorDefinition | None = None,
@@ -110,7 +102,7 @@ class GraphDefinition:
 
         return JobDefinition(
             self,
-            name=name or self.name,
+            name=self.name if name is None else name,
             description=description or self.description,
             resource_defs=resource_defs,
             config=config,
@@ -127,6 +119,7 @@ class GraphDefinition:
         run_config: Any = None,
         instance: Any = None,
         resources: Mapping[str, Any] | None = None,
+        *,
         raise_on_error: bool = True,
         op_selection: Iterable[str] | None = None,
         run_id: str | None = None,
@@ -158,72 +151,118 @@ def compose(
     Raises:
         DefinitionError: The body cannot be right as written.
     """
-    fn_name = getattr(fn, "__name__", None) or type(fn).__name__
+    check_function(fn, kind)
+    fn_name = name_of(fn)
     where = described(kind, name or fn_name, fn)
-    graph_name = check_name(name if name is not None else fn_name, f"a {kind}", where)
+    graph_name = check_name(fn_name if name is None else name, f"a {kind}", where)
     signature = read_signature(fn, where)
     if signature.is_generator or signature.is_async:
-        raise DefinitionError("is a generator or async function; a graph's body only wires ops together", where=where)
+        raise DefinitionError(
+            "is a generator or async function; a graph's body is a plain one, which only wires ops together",
+            where=where,
+        )
     if signature.takes_context:
-        raise DefinitionError("takes a context; only ops have one", where=where)
+        raise DefinitionError(
+            "takes a context, and only ops have one; take it in the ops that need it, and drop it here", where=where
+        )
     parameters = {parameter.name: parameter for parameter in signature.parameters}
-    for input_name in ins or {}:
-        if input_name not in parameters:
-            raise DefinitionError(
-                f"ins names {input_name!r}, which is no argument of the function.{did_you_mean(input_name, parameters)}",
-                where=where,
-            )
-    with Composition(graph_name, where) as composition:
+    _check_inputs(ins, list(parameters), where)
+    with Composition(f"{kind} {graph_name!r}") as composition:
         returned = fn(**{each: GraphInput(composition, each) for each in parameters})
+    outputs = _outputs(returned, out, composition, where)
+    used = composition.inputs_used | {handle.name for handle in outputs.values() if isinstance(handle, GraphInput)}
+    unused = [each for each in parameters if each not in used]
+    if unused:
+        raise DefinitionError(
+            f"takes the input {unused[0]!r} and uses it nowhere; pass it to an op, or drop the argument", where=where
+        )
     return GraphDefinition(
         graph_name,
         nodes=composition.nodes,
         input_names=tuple(parameters),
-        outputs=_returned_outputs(returned, out, composition, where),
+        outputs=outputs,
         defaults={each: found.default for each, found in parameters.items() if found.default is not NO_VALUE},
-        description=description or getattr(fn, "__doc__", None),
+        description=description or doc_of(fn),
         tags=check_tags(tags, where),
         location=location_of(fn),
     )
 
 
-def _returned_outputs(returned: Any, out: Any, composition: Composition, where: str) -> dict[str, Any]:
-    declared = list(out) if out is not None and not isinstance(out, GraphOut) else None
+def _check_inputs(ins: object, names: list[str], where: str) -> None:
+    if ins is None:
+        return
+    for name, given in check_mapping(ins, "ins", where).items():
+        if name not in names:
+            raise DefinitionError(
+                f"ins names {name!r}, which is no argument of the function.{did_you_mean(str(name), names)}",
+                where=where,
+            )
+        check_instance(given, GraphIn, f"ins[{name!r}]", "a GraphIn", where)
+
+
+def _outputs(returned: Any, out: Any, composition: Composition, where: str) -> dict[str, NodeOutput | GraphInput]:
+    """Name what a graph's body returned, as ``out`` says or as it was returned."""
+    declared = _declared(out, where)
     if returned is None:
         found: dict[str, Any] = {}
     elif isinstance(returned, dict):
         found = {check_name(each, "an output", where): handle for each, handle in returned.items()}
     elif isinstance(returned, NodeOutputs | tuple):
-        handles = list(returned)
-        if declared is None:
-            if isinstance(returned, tuple):
-                raise DefinitionError(
-                    f"returns {len(handles)} outputs without names: declare them with out={{…: GraphOut()}}, or return a dict",
-                    where=where,
-                )
-            declared = [handle.output_name for handle in handles]
-        if len(declared) != len(handles):
-            raise DefinitionError(
-                f"returns {len(handles)} outputs and declares {len(declared)} ({', '.join(declared)})", where=where,
-            )
-        found = dict(zip(declared, handles, strict=True))
+        found = _named(list(returned), declared, returned, where)
     else:
         found = {declared[0] if declared and len(declared) == 1 else DEFAULT_OUTPUT: returned}
-    if out is not None and declared is None and len(found) != 1:
-        raise DefinitionError(f"declares one output and returns {len(found)}", where=where)
+    if isinstance(out, GraphOut) and len(found) != 1:
+        raise DefinitionError(
+            f"declares one output and returns {len(found)}; return one, or name them in out", where=where
+        )
     if declared is not None and set(declared) != set(found):
         raise DefinitionError(
-            f"declares the outputs {', '.join(declared)} and returns {', '.join(found) or 'none'}", where=where,
+            f"declares the outputs {', '.join(declared)} and returns {', '.join(found) or 'none'}; make the two agree",
+            where=where,
         )
     for each, handle in found.items():
-        if not isinstance(handle, NodeOutput | GraphInput):
-            raise DefinitionError(
-                f"returns {handle!r} as output {each!r}; a graph returns what its ops give: outputs, a tuple or a dict of them",
-                where=where,
-            )
-        if handle.composition is not composition:
-            raise DefinitionError(f"returns {handle!r}, which belongs to another graph", where=where)
+        _check_returned(each, handle, composition, where)
     return found
+
+
+def _declared(out: Any, where: str) -> list[str] | None:
+    if out is None or isinstance(out, GraphOut):
+        return None
+    names: list[str] = []
+    for name, each in check_mapping(out, "out", where, "a GraphOut, or a dict of them by name").items():
+        names.append(check_name(name, "an output", where))
+        check_instance(each, GraphOut, f"out[{name!r}]", "a GraphOut", where)
+    return names
+
+
+def _named(handles: list[Any], declared: list[str] | None, returned: Any, where: str) -> dict[str, Any]:
+    if declared is None and isinstance(returned, NodeOutputs):
+        declared = [handle.output_name for handle in handles]
+    if declared is None:
+        raise DefinitionError(
+            f"returns {len(handles)} outputs without names: declare them with out={{…: GraphOut()}}, or return a dict",
+            where=where,
+        )
+    if len(declared) != len(handles):
+        raise DefinitionError(
+            f"returns {len(handles)} outputs and declares {len(declared)} ({', '.join(declared)}); make the two agree",
+            where=where,
+        )
+    return dict(zip(declared, handles, strict=True))
+
+
+def _check_returned(name: str, handle: object, composition: Composition, where: str) -> None:
+    if not isinstance(handle, NodeOutput | GraphInput):
+        shown = f"the {handle.kind} {handle.name!r} itself" if isinstance(handle, Definition) else reprlib.repr(handle)
+        raise DefinitionError(
+            f"returns {shown} as output {name!r}; a graph returns outputs of its ops, a tuple or a dict of them",
+            where=where,
+        )
+    if handle.composition is not composition:
+        raise DefinitionError(
+            f"returns {handle!r}, which belongs to {handle.composition.title}; a graph returns outputs of its own ops",
+            where=where,
+        )
 
 
 @overload
@@ -253,9 +292,9 @@ def graph(
 ) -> GraphDefinition | Callable[[Callable[..., Any]], GraphDefinition]:
     """Wire ops together: the body calls them, what it passes between them are the dependencies.
 
-    The body runs once, when the graph is defined; no op runs then. Its arguments are the graph's inputs, what it returns
-    (an output, a tuple or a dict of outputs) are the graph's outputs. A list of outputs passed to an op is a fan-in;
-    any other value passed is a literal and counts by type and content.
+    The body runs once, when the graph is defined; no op runs then. Its arguments are the graph's inputs, what it
+    returns (an output, a tuple or a dict of outputs) are the graph's outputs. A list of outputs passed to an op is a
+    fan-in; any other value passed is a literal and counts by type and content.
 
     Args:
         compose_fn: The function, where the decorator is used bare.
@@ -263,7 +302,7 @@ def graph(
         description: The function's docstring where left out.
         ins: Descriptions of inputs, by name.
         out: One `GraphOut`, or the outputs by name, in the order in which the body returns them.
-        tags: For all ops in the graph.
+        tags: For all ops in the graph, and for the jobs made of it.
 
     Raises:
         DefinitionError: The body cannot be right as written.
@@ -285,11 +324,7 @@ def graph(
     def define(fn: Callable[..., Any]) -> GraphDefinition:
         return compose(fn, name=name, description=description, ins=ins, out=out, tags=tags)
 
-    if compose_fn is None:
-        return define
-    if not callable(compose_fn):
-        raise DefinitionError(f"graph() got {compose_fn!r}; it decorates a function")
-    return define(compose_fn)
+    return define if compose_fn is None else define(compose_fn)
 
 
-__all__ = ["FanIn", "GraphDefinition", "Literal", "compose", "graph"]
+__all__ = ["GraphDefinition", "compose", "graph"]

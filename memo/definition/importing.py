@@ -1,7 +1,7 @@
 """Importing the user's files, so that what is imported is what the file says now.
 
-Python takes a cached ``.pyc`` for current when the file's size and the whole second of its change are the same: an edit of
-the same length within a second is missed, and the old code runs. Here the nanoseconds count too.
+Python takes a cached ``.pyc`` for current when the file's size and the whole second of its change are the same: an edit
+of the same length within a second is missed, and the old code runs. Here the nanoseconds count too.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class ExactSourceLoader(SourceFileLoader):
 
     def path_stats(self, path: str) -> Any:
         """The file's stamp as it is kept in the ``.pyc``: all of its time, folded into the 32 bits there are."""
-        found = os.stat(path)  # noqa: PTH116 - importlib works in strings
+        found = os.stat(path)
         stamp = found.st_mtime_ns
         return {"mtime": (stamp ^ stamp >> 32) & 0xFFFFFFFF, "size": found.st_size}
 
 
 def _exact_finder(path: str) -> FileFinder:
-    if owner_of_file(path + os.sep) != "user" or not os.path.isdir(path or "."):  # noqa: PTH112 - as above
+    if owner_of_file(path + os.sep) != "user" or not os.path.isdir(path or "."):
         raise ImportError("not a folder of the user's")
     return FileFinder(
         path,
@@ -63,10 +63,10 @@ def module_of_file(path: str) -> ModuleType:
         BaseException: Whatever the file raises when imported.
     """
     import_exactly()
-    path = os.path.abspath(path)  # noqa: PTH100 - as above
+    path = os.path.abspath(path)
     folder, file = os.path.split(path)
     names = [file.removesuffix(".py")]
-    while os.path.isfile(os.path.join(folder, "__init__.py")):  # noqa: PTH113, PTH118 - as above
+    while os.path.isfile(os.path.join(folder, "__init__.py")):
         folder, package = os.path.split(folder)
         names.insert(0, package)
     if sys.path[:1] != [folder]:
@@ -77,13 +77,13 @@ def module_of_file(path: str) -> ModuleType:
         return loaded
     if loaded is None and len(names) > 1:
         return importlib.import_module(name)
-    # A name that another module has already: the stem alone decides the new one, so that every process chooses the same.
+    # Another module has the name already: the stem alone decides the new one, so that every process chooses the same.
     return _load(path, name if loaded is None else f"memo_target_{names[-1]}")
 
 
 def _is_file(module: ModuleType, path: str) -> bool:
     file = getattr(module, "__file__", None)
-    return file is not None and os.path.abspath(file) == path  # noqa: PTH100 - as above
+    return file is not None and os.path.abspath(file) == path
 
 
 def _load(path: str, name: str) -> ModuleType:

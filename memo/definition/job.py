@@ -8,17 +8,24 @@ from typing import TYPE_CHECKING, Any, overload
 from msgspec import Struct, field
 
 from memo.contracts.version_strategy import VersionStrategy
+from memo.definition.config_resolving import unshared
+from memo.definition.definition import Definition
 from memo.definition.graph import GraphDefinition, compose
-from memo.definition.names import check_name, check_tags, described
+from memo.definition.names import check_instance, check_mapping, check_name, check_tags
 from memo.definition.ports import DEFAULT_IO_MANAGER_KEY
-from memo.definition.resource import IOManagerDefinition, ResourceDefinition, as_resource
+from memo.definition.resource import (
+    InputManagerDefinition,
+    IOManagerDefinition,
+    ResourceDefinition,
+    as_resource,
+)
 from memo.definition.retry_policy import RetryPolicy
-from memo.definition.step import FromInputManager, Source, Step, flatten
+from memo.definition.step import Source, Step, flatten
 from memo.errors import DefinitionError, did_you_mean
 from memo.tags import memoization_wish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 
 class ExecutorDefinition(Struct, frozen=True):
@@ -41,12 +48,13 @@ in_process_executor = ExecutorDefinition("in_process")
 multiprocess_executor = ExecutorDefinition("multiprocess")
 
 
-class JobDefinition:
+class JobDefinition(Definition):
     """A graph that can be run: with its resources, its config, its tags and its version strategy.
 
     Attributes:
         steps: The ops placed in it, graphs flattened away, each behind those it reads from.
         outputs: Where each output of the job comes from.
+        input_defaults: Default values of its inputs.
         resource_defs: Without the default IO manager, which the engine adds under ``io_manager``.
     """
 
@@ -69,89 +77,105 @@ class JobDefinition:
     ) -> None:
         self.graph = graph_def
         self.location = graph_def.location
-        self.name = check_name(name, "a job", self._named(name))
+        self.name = str(name)
+        check_name(name, "a job", self.where)
         self.description = description
-        self.metadata = dict(metadata or {})
-        self.tags = check_tags(tags, self.where)
+        self.metadata = _given(metadata, "metadata", self.where)
+        self.tags = {**graph_def.tags, **check_tags(tags, self.where)}
         self.op_retry_policy = op_retry_policy
         self.version_strategy = version_strategy
         self.executor_def = executor_def
-        self.config = config
-        self.input_values = dict(input_values or {})
+        self.input_values = _given(input_values, "input_values", self.where)
         self.resource_defs: dict[str, ResourceDefinition] = {
-            check_name(key, "a resource", self.where): as_resource(value, key) for key, value in (resource_defs or {}).items()
+            check_name(key, "a resource", self.where): as_resource(value, key)
+            for key, value in _given(resource_defs, "resource_defs", self.where).items()
         }
-        self.steps: dict[str, Step]
-        self.outputs: dict[str, Source]
-        self.steps, self.outputs = flatten(graph_def)
-        self.__name__ = name
+        flat = flatten(graph_def)
+        self.steps: dict[str, Step] = flat.steps
+        self.outputs: dict[str, Source] = flat.outputs
+        self.input_defaults: dict[str, Any] = flat.defaults
+        self.__name__ = self.name
         self.__doc__ = description
         self._check()
-
-    def __repr__(self) -> str:
-        return f"<job {self.name!r}>"
-
-    def _named(self, name: object) -> str:
-        return described(self.kind, str(name), location=self.location)
-
-    @property
-    def where(self) -> str:
-        """The job and its place in the user's files, for the front of an error."""
-        return self._named(self.name)
+        self.config = None if config is None else self._checked_config(config)
 
     def _check(self) -> None:
-        if self.config is not None and not isinstance(self.config, dict):
-            raise DefinitionError(f"config is {self.config!r}; it must be a dict, the default run config", where=self.where)
-        if self.version_strategy is not None and not isinstance(self.version_strategy, VersionStrategy):
-            raise DefinitionError(
-                f"version_strategy is {self.version_strategy!r}; it must be an instance of a VersionStrategy, such as "
-                f"SourceHashVersionStrategy()",
-                where=self.where,
-            )
-        if self.op_retry_policy is not None and not isinstance(self.op_retry_policy, RetryPolicy):
-            raise DefinitionError(f"op_retry_policy is {self.op_retry_policy!r}; it must be a RetryPolicy", where=self.where)
-        if self.executor_def is not None and not isinstance(self.executor_def, ExecutorDefinition):
-            raise DefinitionError(
-                f"executor_def is {self.executor_def!r}; it must be in_process_executor or multiprocess_executor", where=self.where,
-            )
-        memoization_wish(self.tags, {})
-        for given in self.input_values:
-            if given not in self.graph.input_names:
+        for given, kind, what, must in (
+            (self.op_retry_policy, RetryPolicy, "op_retry_policy", "a RetryPolicy"),
+            (
+                self.version_strategy,
+                VersionStrategy,
+                "version_strategy",
+                "an instance of a VersionStrategy, such as SourceHashVersionStrategy()",
+            ),
+            (self.executor_def, ExecutorDefinition, "executor_def", "in_process_executor or multiprocess_executor"),
+        ):
+            if given is not None:
+                check_instance(given, kind, what, must, self.where)
+        try:
+            memoization_wish(self.tags, {})
+        except DefinitionError as error:
+            raise DefinitionError(error.what, where=self.where) from None
+        for name in self.input_values:
+            if name not in self.graph.input_names:
                 raise DefinitionError(
-                    f"input_values names {given!r}, which is no input of the graph."
-                    f"{did_you_mean(given, self.graph.input_names)}",
+                    f"input_values names {name!r}, which is no input of the graph."
+                    f"{did_you_mean(str(name), self.graph.input_names)}",
                     where=self.where,
                 )
-        checked: set[tuple[int, Any]] = set()
+        checked: set[int] = set()
         for step in self.steps.values():
-            token = (id(step.op), next((s for s in step.inputs.values() if type(s) is FromInputManager), None))
-            if token not in checked:
-                checked.add(token)
+            if id(step.op) not in checked:
+                checked.add(id(step.op))
                 self._check_keys(step)
         self.resource_order(self.resource_defs)
+
+    def _checked_config(self, config: Any) -> dict[str, Any]:
+        """A copy of the default run config, once it is known to name only what is there."""
+        from memo.definition.run_config import unknown_entries
+
+        problems = unknown_entries(self, config)
+        if problems:
+            raise DefinitionError(f"its config does not fit: {'; '.join(map(str, problems))}", where=self.where)
+        try:
+            return dict(unshared(config))
+        except Exception as error:
+            raise DefinitionError(
+                f"its config cannot be copied ({type(error).__name__}: {error}); give plain data", where=self.where
+            ) from error
 
     def _check_keys(self, step: Step) -> None:
         for key in sorted(step.op.required_resource_keys):
             self._require(key, f"{step.where} requires the resource")
         for name, out in step.op.outs.items():
-            if out.io_manager_key != DEFAULT_IO_MANAGER_KEY or DEFAULT_IO_MANAGER_KEY in self.resource_defs:
-                self._require(out.io_manager_key, f"{step.where} stores its output {name!r} with the IO manager", IOManagerDefinition)
+            needs = f"{step.where} stores its output {name!r} with the IO manager"
+            if isinstance(self._require(out.io_manager_key, needs, IOManagerDefinition), InputManagerDefinition):
+                raise DefinitionError(
+                    f"{needs} {out.io_manager_key!r}, which only loads: give an IO manager that stores too",
+                    where=self.where,
+                )
         for name, given in step.op.ins.items():
             if given.input_manager_key is not None:
-                self._require(
-                    given.input_manager_key, f"{step.where} loads its input {name!r} with the IO manager", IOManagerDefinition,
-                )
+                needs = f"{step.where} loads its input {name!r} with the IO manager"
+                self._require(given.input_manager_key, needs, IOManagerDefinition)
 
-    def _require(self, key: str, needs: str, kind: type[ResourceDefinition] = ResourceDefinition) -> None:
+    def _require(
+        self, key: str, needs: str, kind: type[ResourceDefinition] = ResourceDefinition
+    ) -> ResourceDefinition | None:
         found = self.resource_defs.get(key)
-        if found is None:
+        if found is None and key != DEFAULT_IO_MANAGER_KEY:
             raise DefinitionError(
                 f"{needs} {key!r}, and job {self.name!r} has none of that name: add it to resource_defs."
                 f"{did_you_mean(key, self.resource_defs)}",
                 where=self.where,
             )
-        if not isinstance(found, kind):
-            raise DefinitionError(f"{needs} {key!r}, and job {self.name!r} has a plain resource there", where=self.where)
+        if found is not None and not isinstance(found, kind):
+            raise DefinitionError(
+                f"{needs} {key!r}, and job {self.name!r} has a plain resource there: give an IOManager, or decorate "
+                f"the function that makes it with @io_manager",
+                where=self.where,
+            )
+        return found
 
     def resource_order(self, keys: Iterable[str]) -> list[str]:
         """Put resources and all that they require in an order in which each stands behind those it requires.
@@ -165,6 +189,7 @@ class JobDefinition:
         self,
         run_config: Any = None,
         instance: Any = None,
+        *,
         raise_on_error: bool = True,
         op_selection: Iterable[str] | None = None,
         run_id: str | None = None,
@@ -190,8 +215,8 @@ class JobDefinition:
         Returns:
             A `RunResult`.
         """
-        # The one call that goes up the house, by name and at the user's wish: Dagster put running on the definition, and
-        # pipelines port by changing the import. The engine still knows nothing of who defines.
+        # A call up the house, by name and at the user's wish: Dagster put running on the definition, and pipelines
+        # port by changing the import. The engine still knows nothing of who defines.
         return import_module("memo.project.running").execute_in_process(
             self,
             run_config=run_config,
@@ -221,45 +246,51 @@ class JobDefinition:
         )
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> Any:
+        """Refuse: a job is run, not called."""
         raise DefinitionError(
-            "a job cannot be called: run it with .execute_in_process(), execute_job() or `memo run`; to use it within another, "
-            "make it a @graph",
+            "cannot be called: run it with .execute_in_process(), execute_job() or `memo run`; to use it within "
+            "another, make it a @graph",
             where=self.where,
         )
 
 
+def _given(found: object, what: str, where: str) -> dict[Any, Any]:
+    return {} if found is None else dict(check_mapping(found, what, where))
+
+
 def resource_order(definitions: Mapping[str, ResourceDefinition], keys: Iterable[str], where: str) -> list[str]:
     """Put resources and all that they require in topological order; see `JobDefinition.resource_order`."""
-    order: list[str] = []
-    done: set[str] = set()
+    order: dict[str, None] = {}
     for first in keys:
-        path: list[tuple[str, Iterable[str]]] = []
-        if first not in done:
-            path.append((first, iter(_required(definitions, first, None, where))))
+        path: dict[str, Iterator[str]] = {}
+        if first not in order:
+            path[first] = iter(_required(definitions, first, None, where))
         while path:
-            key, rest = path[-1]
-            following = next(iter(rest), None)
+            key, rest = next(reversed(path.items()))
+            following = next(rest, None)
             if following is None:
-                path.pop()
-                done.add(key)
-                order.append(key)
-            elif any(following == each for each, _ in path):
-                circle = [each for each, _ in path]
-                circle = [*circle[circle.index(following) :], following]
-                raise DefinitionError(f"resources require each other in a circle: {' -> '.join(circle)}", where=where)
-            elif following not in done:
-                path.append((following, iter(_required(definitions, following, key, where))))
-    return order
+                del path[key]
+                order[key] = None
+            elif following in path:
+                circle = list(path)
+                raise DefinitionError(
+                    "resources require each other in a circle: "
+                    f"{' -> '.join([*circle[circle.index(following) :], following])}; one of them must do without",
+                    where=where,
+                )
+            elif following not in order:
+                path[following] = iter(_required(definitions, following, key, where))
+    return list(order)
 
 
 def _required(definitions: Mapping[str, ResourceDefinition], key: str, by: str | None, where: str) -> list[str]:
     found = definitions.get(key)
     if found is None:
-        raise DefinitionError(
-            (f"the resource {by!r} requires the resource {key!r}, which the job does not have" if by else f"there is no resource {key!r}")
-            + f": add it to resource_defs.{did_you_mean(key, definitions)}",
-            where=where,
-        )
+        if by is None:
+            what = f"there is no resource {key!r}"
+        else:
+            what = f"{definitions[by].where} requires the resource {key!r}, which the job does not have"
+        raise DefinitionError(f"{what}: add it to resource_defs.{did_you_mean(key, definitions)}", where=where)
     return sorted(found.required_resource_keys)
 
 
@@ -334,8 +365,4 @@ def job(
             input_values=input_values,
         )
 
-    if compose_fn is None:
-        return define
-    if not callable(compose_fn):
-        raise DefinitionError(f"job() got {compose_fn!r}; it decorates a function")
-    return define(compose_fn)
+    return define if compose_fn is None else define(compose_fn)

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import reprlib
+import typing
 from typing import TYPE_CHECKING, Any, overload
 
-from memo.definition.composition import PendingNode, current
-from memo.definition.config import ABSENT, compile_schema, resolve
-from memo.definition.names import check_name, check_tags, described, location_of
+from memo.definition.composition import PLAIN, Placeable, current
+from memo.definition.config import compile_schema
+from memo.definition.definition import Definition
+from memo.definition.names import (
+    called_at,
+    check_instance,
+    check_mapping,
+    check_name,
+    check_tags,
+    described,
+    doc_of,
+    location_of,
+    name_of,
+)
 from memo.definition.ports import DEFAULT_OUTPUT, NO_VALUE, In, Nothing, Out, Output
+from memo.definition.preset import Preset, preset_from, resolve_config
 from memo.definition.retry_policy import RetryPolicy
-from memo.definition.signature import Signature, read_signature, resolved
-from memo.errors import DefinitionError, InvocationError, did_you_mean
+from memo.definition.signature import Signature, read_signature
+from memo.definition.types import fits, type_name
+from memo.errors import DefinitionError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +33,7 @@ if TYPE_CHECKING:
     from memo.definition.config import ConfigType
 
 
-class OpDefinition:
+class OpDefinition(Placeable):
     """A function made part of pipelines by `op`.
 
     Called in the body of a graph or job it is placed there; called elsewhere it runs directly, as a plain
@@ -47,46 +62,38 @@ class OpDefinition:
         tags: dict[str, str],
         version: str | None,
         retry_policy: RetryPolicy | None,
-        preset_config: Any = ABSENT,
+        preset_config: Preset | None = None,
     ) -> None:
         self.compute_fn = compute_fn
         self.name = name
+        self.location = location_of(compute_fn)
         self.ins = ins
         self.outs = outs
+        self.input_names = tuple(ins)
+        self.positional_count = len(signature.parameters)
+        self.output_names = tuple(outs)
         self.signature = signature
-        self.description = description
         self.config_schema = config_schema
         self.required_resource_keys = required_resource_keys
         self.tags = tags
         self.version = version
         self.retry_policy = retry_policy
         self.preset_config = preset_config
-        self.location = location_of(compute_fn)
-        self.__name__ = name
-        self.__doc__ = description
-
-    def __repr__(self) -> str:
-        return f"<op {self.name!r}>"
-
-    @property
-    def where(self) -> str:
-        """The op and its place in the user's files, for the front of an error."""
-        return described(self.kind, self.name, location=self.location)
+        self.__name__ = name_of(compute_fn)
+        self.__qualname__ = getattr(compute_fn, "__qualname__", self.__name__)
+        self.__module__ = getattr(compute_fn, "__module__", "")
+        self.__doc__ = doc_of(compute_fn)
+        self.__wrapped__ = compute_fn
+        self._description = description
 
     @property
-    def input_names(self) -> tuple[str, ...]:
-        """Every input, those of type Nothing last."""
-        return tuple(self.ins)
+    def description(self) -> str | None:
+        """What it does: as given, or its docstring."""
+        return self._description or _cleaned(self.__doc__)
 
-    @property
-    def positional_count(self) -> int:
-        """How many inputs can be given by position."""
-        return sum(not each.is_nothing for each in self.ins.values())
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Every output, in order."""
-        return tuple(self.outs)
+    def declared(self, input_name: str) -> In:
+        """How an input is declared."""
+        return self.ins[input_name]
 
     def resolve_config(self, given: Any, path: str) -> Any:
         """Check a config against the op's schema and fill in its defaults.
@@ -94,24 +101,14 @@ class OpDefinition:
         Raises:
             ConfigError: With every problem and its path.
         """
-        if self.preset_config is not ABSENT:
-            return resolve_preset(self.preset_config, self.config_schema, given, path)
-        return resolve(self.config_schema, given, path=path) if self.config_schema else _unchecked(given)
-
-    def alias(self, name: str) -> PendingNode:
-        """Place this op under another name: ``add.alias("add_tax")(a, b)``."""
-        return PendingNode(self).alias(name)
-
-    def tag(self, tags: Mapping[str, object]) -> PendingNode:
-        """Place this op with more tags."""
-        return PendingNode(self).tag(tags)
-
-    def with_retry_policy(self, policy: RetryPolicy) -> PendingNode:
-        """Place this op with a retry policy of its own."""
-        return PendingNode(self).with_retry_policy(policy)
+        return resolve_config(self.config_schema, given, path, self.preset_config)
 
     def configured(
-        self, config_or_config_fn: Any, *, name: str | None = None, config_schema: Any = None, description: str | None = None,
+        self,
+        config_or_config_fn: Any,
+        name: str | None = None,
+        config_schema: Any = None,
+        description: str | None = None,
     ) -> OpDefinition:
         """Make a copy of this op whose config is given here.
 
@@ -120,15 +117,18 @@ class OpDefinition:
             name: Of the copy; this op's where left out.
             config_schema: Of the function's argument.
             description: Of the copy.
+
+        Raises:
+            DefinitionError: The config does not fit.
         """
-        schema, preset = preset_from(config_or_config_fn, config_schema, self.resolve_config, self.where)
+        schema, preset = preset_from(config_or_config_fn, config_schema, self)
         return OpDefinition(
             self.compute_fn,
-            name=check_name(name, "an op", self.where) if name else self.name,
+            name=self.name if name is None else check_name(name, "an op", self.where),
             ins=self.ins,
             outs=self.outs,
             signature=self.signature,
-            description=description or self.description,
+            description=description or self._description,
             config_schema=schema,
             required_resource_keys=self.required_resource_keys,
             tags=self.tags,
@@ -138,33 +138,21 @@ class OpDefinition:
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Place it, in a graph's body; elsewhere run its function."""
         composition = current()
         if composition is not None:
-            return composition.place(self, args, kwargs, None, {}, None)
+            return composition.place(self, args, kwargs, PLAIN)
         from memo.definition.invocation import invoke
 
         return invoke(self, args, kwargs)
 
 
-def _unchecked(given: Any) -> Any:
-    return None if given is ABSENT else given
+def _cleaned(doc: str | None) -> str | None:
+    if doc is None:
+        return None
+    from inspect import cleandoc
 
-
-def preset_from(
-    config_or_fn: Any, config_schema: Any, resolve_inner: Callable[[Any, str], Any], where: str,
-) -> tuple[ConfigType | None, Any]:
-    """Read the arguments of ``.configured``: the schema that is left, and what makes the inner config."""
-    if callable(config_or_fn):
-        return compile_schema(config_schema, where=where) if config_schema is not None else None, (
-            lambda given, path: resolve_inner(config_or_fn(given), path)
-        )
-    value = resolve_inner(config_or_fn, f"{where}.configured")
-    return None, lambda _given, _path: value
-
-
-def resolve_preset(preset: Any, schema: ConfigType | None, given: Any, path: str) -> Any:
-    """Give the config of a configured definition."""
-    return preset(resolve(schema, given, path=path) if schema else _unchecked(given), path)
+    return cleandoc(doc)
 
 
 @overload
@@ -230,35 +218,55 @@ def op(
     """
 
     def define(fn: Callable[..., Any]) -> OpDefinition:
-        fn_name = getattr(fn, "__name__", None) or type(fn).__name__
+        check_function(fn, "op")
+        fn_name = name_of(fn)
         where = described("op", name or fn_name, fn)
         signature = read_signature(fn, where)
-        if version is not None and (type(version) is not str or not version):
-            raise DefinitionError(f"version is {version!r}; it must be a non-empty string", where=where)
-        if retry_policy is not None and not isinstance(retry_policy, RetryPolicy):
-            raise DefinitionError(f"retry_policy is {retry_policy!r}; it must be a RetryPolicy", where=where)
+        if retry_policy is not None:
+            check_instance(retry_policy, RetryPolicy, "retry_policy", "a RetryPolicy", where)
         return OpDefinition(
             fn,
-            name=check_name(name if name is not None else fn_name, "an op", where),
-            ins=_inputs(signature, ins or {}, fn, where),
+            name=check_name(fn_name if name is None else name, "an op", where),
+            ins=_inputs(signature, {} if ins is None else check_mapping(ins, "ins", where), where),
             outs=_outputs(signature, out, where),
             signature=signature,
-            description=description or getattr(fn, "__doc__", None),
-            config_schema=compile_schema(config_schema, where=where) if config_schema is not None else None,
+            description=description,
+            config_schema=None if config_schema is None else compile_schema(config_schema, where=where),
             required_resource_keys=check_resource_keys(required_resource_keys, where),
             tags=check_tags(tags, where),
-            version=version,
+            version=check_version(version, where),
             retry_policy=retry_policy,
         )
 
-    if compute_fn is None:
-        return define
-    if not callable(compute_fn):
-        raise DefinitionError(f"op() got {compute_fn!r}; it decorates a function")
-    return define(compute_fn)
+    return define if compute_fn is None else define(compute_fn)
 
 
-def check_resource_keys(keys: Iterable[str] | None, where: str) -> frozenset[str]:
+def check_function(fn: object, decorator: str) -> None:
+    """Refuse what a decorator cannot make a definition of.
+
+    Raises:
+        DefinitionError: It is no function, or a definition already.
+    """
+    if isinstance(fn, Definition):
+        raise DefinitionError(f"is made already; @{decorator} decorates a plain function", where=fn.where)
+    if not callable(fn):
+        raise DefinitionError(
+            f"@{decorator} decorates a function, and got {reprlib.repr(fn)}; give all else by name", where=called_at()
+        )
+
+
+def check_version(version: object, where: str) -> str | None:
+    """Take a declared version.
+
+    Raises:
+        DefinitionError: It is no string, or an empty one.
+    """
+    if version is None or (isinstance(version, str) and version):
+        return version
+    raise DefinitionError(f"version is {reprlib.repr(version)}; it must be a non-empty string", where=where)
+
+
+def check_resource_keys(keys: object, where: str) -> frozenset[str]:
     """Take the keys of required resources.
 
     Raises:
@@ -268,98 +276,113 @@ def check_resource_keys(keys: Iterable[str] | None, where: str) -> frozenset[str
         return frozenset()
     if isinstance(keys, str):
         raise DefinitionError(f'required_resource_keys is {keys!r}; write a set: {{"{keys}"}}', where=where)
-    return frozenset(check_name(key, "a resource", where) for key in keys)
+    try:
+        found: list[Any] = list(keys)  # type: ignore[call-overload]
+    except TypeError:
+        raise DefinitionError(
+            f"required_resource_keys is {reprlib.repr(keys)}; it must be a set of names", where=where
+        ) from None
+    return frozenset([check_name(key, "a resource", where) for key in found])
 
 
-def _inputs(signature: Signature, declared: Mapping[str, In], fn: Any, where: str) -> dict[str, In]:
-    arguments = {parameter.name: parameter for parameter in signature.parameters}
+def _inputs(signature: Signature, declared: Mapping[str, Any], where: str) -> dict[str, In]:
     found: dict[str, In] = {}
     for each in signature.parameters:
-        given = declared.get(each.name, In())
-        if not isinstance(given, In):
-            raise DefinitionError(f"ins[{each.name!r}] is {given!r}; it must be an In", where=where)
-        if given.is_nothing:
-            raise DefinitionError(
-                f"the input {each.name!r} is of type Nothing and carries no value, so it cannot be an argument of the function",
-                where=where,
-            )
         check_name(each.name, "an input", where)
-        given_type = given.dagster_type
-        annotation = each.annotation if given_type is None else given_type
-        if annotation is Nothing or annotation == "Nothing":
-            raise DefinitionError(
-                f"the argument {each.name!r} is annotated Nothing and would carry no value: declare it with "
-                f"ins={{{each.name!r}: In(Nothing)}} and drop the argument",
-                where=where,
-            )
-        default = given.default_value if given.has_default_value else each.default
-        found[each.name] = In(
-            None if annotation is None else resolved(annotation, fn),
-            given.description,
-            default,
-            given.metadata,
-            given.input_manager_key,
-        )
-    for input_name, given in declared.items():
-        if input_name in arguments:
+        found[each.name] = _input(each.name, each.annotation, each.default, declared.get(each.name), signature, where)
+    for name, given in declared.items():
+        if name in found:
             continue
-        check_name(input_name, "an input", where)
-        if not isinstance(given, In):
-            raise DefinitionError(f"ins[{input_name!r}] is {given!r}; it must be an In", where=where)
-        if not given.is_nothing:
+        check_name(name, "an input", where)
+        if not check_instance(given, In, f"ins[{name!r}]", "an In", where).is_nothing:
             raise DefinitionError(
-                f"ins names {input_name!r}, which is no argument of the function.{did_you_mean(input_name, arguments)} "
+                f"ins names {name!r}, which is no argument of the function.{did_you_mean(name, found)} "
                 f"(An input without an argument must be In(Nothing).)",
                 where=where,
             )
-        found[input_name] = given
+        found[name] = given
     return found
 
 
-def _outputs(signature: Signature, out: Out | Mapping[str, Out] | None, where: str) -> dict[str, Out]:
-    returns = signature.returns
-    if out is None or isinstance(out, Out):
-        if signature.is_generator:
-            returns = NO_VALUE
-        return {DEFAULT_OUTPUT: _typed(out or Out(), returns)}
-    if not hasattr(out, "items"):
-        raise DefinitionError(f"out is {out!r}; it must be an Out, or a dict of them by name", where=where)
-    outs = dict(out.items())
-    for output_name, each in outs.items():
-        check_name(output_name, "an output", where)
-        if not isinstance(each, Out):
-            raise DefinitionError(f"out[{output_name!r}] is {each!r}; it must be an Out", where=where)
-    if len(outs) == 1 and not signature.is_generator:
-        ((only, each),) = outs.items()
-        return {only: _typed(each, returns)}
-    members = _tuple_members(returns)
-    if members is None or signature.is_generator:
-        return outs
-    if len(members) != len(outs):
+def _input(name: str, annotation: Any, default: Any, given: Any, signature: Signature, where: str) -> In:
+    if given is None:
+        given = In()
+    elif check_instance(given, In, f"ins[{name!r}]", "an In", where).is_nothing:
         raise DefinitionError(
-            f"is annotated to return {len(members)} values and declares {len(outs)} outputs ({', '.join(outs)})",
+            f"the input {name!r} is of type Nothing and carries no value, so it cannot be an argument of the function; "
+            f"drop the argument",
             where=where,
         )
-    return {
-        output_name: _typed(each, member) for (output_name, each), member in zip(outs.items(), members, strict=True)
-    }
+    expected = signature.resolved(annotation if given.dagster_type is None else given.dagster_type)
+    if expected is Nothing:
+        raise DefinitionError(
+            f"the argument {name!r} is annotated Nothing and would carry no value: declare it with "
+            f"ins={{{name!r}: In(Nothing)}} and drop the argument",
+            where=where,
+        )
+    if given.has_default_value:
+        default = given.default_value
+    if default is not NO_VALUE and not fits(default, expected):
+        raise DefinitionError(
+            f"the input {name!r} must be {type_name(expected)}, and its default is {reprlib.repr(default)}; give "
+            f"another default, or annotate what it may be: {type_name(expected)} | {type(default).__name__}",
+            where=where,
+        )
+    return In(expected, given.description, default, given.metadata, given.input_manager_key)
+
+
+def _outputs(signature: Signature, out: object, where: str) -> dict[str, Out]:
+    # What a generator returns says nothing of what it yields.
+    returns = NO_VALUE if signature.is_generator else signature.resolved(signature.returns)
+    if out is None or isinstance(out, Out):
+        return {DEFAULT_OUTPUT: _typed(out or Out(), returns)}
+    outs: dict[str, Out] = {}
+    for name, each in check_mapping(out, "out", where, "an Out, or a dict of them by name").items():
+        outs[check_name(name, "an output", where)] = check_instance(each, Out, f"out[{name!r}]", "an Out", where)
+    carrying = [name for name, each in outs.items() if not each.is_nothing]
+    if len(carrying) == 1:
+        return {name: _typed(each, returns) if name in carrying else each for name, each in outs.items()}
+    members = _tuple_members(returns, carrying, where)
+    return {**outs, **{name: _typed(outs[name], member) for name, member in members.items()}}
 
 
 def _typed(out: Out, returns: Any) -> Out:
     """Give an output the type of the return annotation where it has none of its own."""
     if out.dagster_type is not None or returns is NO_VALUE:
         return out
-    if getattr(returns, "__origin__", None) is Output:
-        returns = returns.__args__[0]
+    if typing.get_origin(returns) is Output:
+        returns = typing.get_args(returns)[0]
     elif returns is Output:
-        returns = None
-    elif returns is None or returns is type(None):
+        returns = Any
+    if returns is None or returns is type(None):
         returns = Nothing
     return Out(returns, out.description, out.is_required, out.io_manager_key, out.metadata)
 
 
-def _tuple_members(returns: Any) -> tuple[Any, ...] | None:
-    if getattr(returns, "__origin__", None) is not tuple:
-        return None
-    members: tuple[Any, ...] = returns.__args__
-    return None if len(members) == 2 and members[1] is Ellipsis else members
+_SINGLE = frozenset({list, dict, set, str, bytes, int, float, bool})
+"""Types of which a value is never a tuple of outputs."""
+
+
+def _tuple_members(returns: Any, names: list[str], where: str) -> dict[str, Any]:
+    """What the annotation says of each of several outputs.
+
+    Raises:
+        DefinitionError: It says that something else is returned than so many values.
+    """
+    origin = typing.get_origin(returns)
+    if origin is tuple:
+        members = typing.get_args(returns)
+        if len(members) == 2 and members[1] is Ellipsis:
+            return {}
+        if len(members) == len(names):
+            return dict(zip(names, members, strict=True))
+        said = f"{len(members)} values"
+    elif isinstance(origin or returns, type) and (origin or returns) in _SINGLE:
+        said = type_name(returns)
+    else:
+        return {}
+    raise DefinitionError(
+        f"is annotated to return {said} and declares {len(names)} outputs that carry a value ({', '.join(names)}): "
+        f"return a tuple of them in their order, or yield Output(value, name)",
+        where=where,
+    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from memo.definition.names import check_name
+from memo.definition.names import called_at, check_mapping, check_name
 from memo.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -19,11 +20,17 @@ DEFAULT_IO_MANAGER_KEY = "io_manager"
 class _NoValue:
     """The absence of a default, where None may be one."""
 
+    __slots__ = ()
+
     def __repr__(self) -> str:
         return "NO_VALUE"
 
     def __bool__(self) -> bool:
         return False
+
+    def __reduce__(self) -> str:
+        """Stay the one object when copied or sent to another process."""
+        return "NO_VALUE"
 
 
 NO_VALUE: Any = _NoValue()
@@ -48,6 +55,9 @@ class In:
         metadata: Handed to the IO manager that loads the input.
         input_manager_key: The resource that loads this input in place of the upstream output's IO manager, or
             from elsewhere where nothing is connected.
+
+    Raises:
+        DefinitionError: The type is no type, or an input of type Nothing is given a default.
     """
 
     __slots__ = ("dagster_type", "default_value", "description", "input_manager_key", "metadata")
@@ -60,13 +70,21 @@ class In:
         metadata: Mapping[str, Any] | None = None,
         input_manager_key: str | None = None,
     ) -> None:
-        self.dagster_type = dagster_type
+        self.dagster_type = _check_type(dagster_type, "In")
         self.description = description
         self.default_value = default_value
-        self.metadata = dict(metadata or {})
-        self.input_manager_key = input_manager_key
+        self.metadata = _check_metadata(metadata, "In")
+        self.input_manager_key = (
+            None if input_manager_key is None else check_name(input_manager_key, "a resource (input_manager_key)")
+        )
         if dagster_type is Nothing and default_value is not NO_VALUE:
-            raise DefinitionError("an input of type Nothing carries no value, so it can have no default_value")
+            raise DefinitionError(
+                "an input of type Nothing carries no value, so it can have no default_value; drop one of the two",
+                where=called_at(),
+            )
+
+    def __repr__(self) -> str:
+        return f"In({self.dagster_type!r})"
 
     @property
     def has_default_value(self) -> bool:
@@ -86,8 +104,11 @@ class Out:
         dagster_type: The type that the value must have; `Nothing` for an output that only orders.
         description: For people.
         is_required: False for an output that the op may leave unyielded: steps that need it are then skipped.
-        io_manager_key: The resource that stores it.
+        io_manager_key: The resource that stores it; ``io_manager`` where left out.
         metadata: Handed to the IO manager.
+
+    Raises:
+        DefinitionError: The type is no type, or the key no legal name.
     """
 
     __slots__ = ("dagster_type", "description", "io_manager_key", "is_required", "metadata")
@@ -97,19 +118,40 @@ class Out:
         dagster_type: Any = None,
         description: str | None = None,
         is_required: bool = True,
-        io_manager_key: str = DEFAULT_IO_MANAGER_KEY,
+        io_manager_key: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        self.dagster_type = dagster_type
+        self.dagster_type = _check_type(dagster_type, "Out")
         self.description = description
         self.is_required = is_required
-        self.io_manager_key = check_name(io_manager_key, "a resource (io_manager_key)")
-        self.metadata = dict(metadata or {})
+        self.io_manager_key = (
+            DEFAULT_IO_MANAGER_KEY
+            if io_manager_key is None
+            else check_name(io_manager_key, "a resource (io_manager_key)")
+        )
+        self.metadata = _check_metadata(metadata, "Out")
+
+    def __repr__(self) -> str:
+        return f"Out({self.dagster_type!r})"
 
     @property
     def is_nothing(self) -> bool:
         """Whether the output carries no value."""
         return self.dagster_type is Nothing
+
+
+def _check_type(found: Any, owner: str) -> Any:
+    if isinstance(found, bool | int | float | bytes | list | tuple | dict | set | In | Out):
+        raise DefinitionError(
+            f"{owner}() got {reprlib.repr(found)} as its type; give a class, a typing form or Nothing, and all else by "
+            f"name",
+            where=called_at(),
+        )
+    return found
+
+
+def _check_metadata(found: Mapping[str, Any] | None, owner: str) -> dict[str, Any]:
+    return {} if found is None else dict(check_mapping(found, f"the metadata of {owner}()", ""))
 
 
 class Output(Generic[T]):

@@ -54,37 +54,48 @@ class JobReference(Struct, frozen=True):
                 code raised is then the cause.
         """
         module = self._module()
-        jobs = _jobs_in(module)
-        if self.job is None:
-            if len(jobs) == 1:
-                return next(iter(jobs.values()))
-            if not jobs:
-                raise TargetError(
-                    "defines no job: decorate a function with @job, or assign graph.to_job() to a name", where=self.place,
-                )
-            raise TargetError(f"defines several jobs; name one: {self.place}:{sorted(jobs)[0]} ({', '.join(sorted(jobs))})", where=self.place)
-        found = jobs.get(self.job)
-        if found is None:
-            named = vars(module).get(self.job)
-            if isinstance(named, JobDefinition):
-                return named
-            if isinstance(named, GraphDefinition):
-                return named.to_job()
-            raise TargetError(f"defines no job {self.job!r}.{did_you_mean(self.job, jobs)}", where=self.place)
-        return found
+        variables = {name: each for name, each in vars(module).items() if isinstance(each, JobDefinition)}
+        if self.job is not None:
+            return self._named(module, variables, self.job)
+        found = {id(each): name for name, each in reversed(variables.items())}
+        if not found:
+            raise TargetError(
+                "defines no job: decorate a function with @job, or assign graph.to_job() to a name", where=self.place
+            )
+        if len(found) > 1:
+            names = sorted(_callable_by(variables))
+            raise TargetError(
+                f"defines several jobs; name one: {self.place}:{names[0]} ({', '.join(names)})", where=self.place
+            )
+        return variables[next(iter(found.values()))]
+
+    def _named(self, module: ModuleType, variables: dict[str, JobDefinition], name: str) -> JobDefinition:
+        """Find a job by the name of its variable, or by its own where only one has it; else a graph becomes a job."""
+        if name in variables:
+            return variables[name]
+        same = {id(each): variable for variable, each in variables.items() if each.name == name}
+        if len(same) > 1:
+            raise TargetError(
+                f"has several jobs named {name!r}; name one by its variable: {', '.join(sorted(same.values()))}",
+                where=self.place,
+            )
+        held = vars(module).get(name)
+        if not same and isinstance(held, GraphDefinition):
+            return held.to_job()
+        if not same:
+            raise TargetError(
+                f"defines no job {name!r}.{did_you_mean(name, _callable_by(variables))}", where=self.place
+            )
+        return variables[next(iter(same.values()))]
 
     def _module(self) -> ModuleType:
-        is_file = self.place.endswith(".py") or os.sep in self.place or os.path.isfile(self.place)  # noqa: PTH113 - as a string it is shown
+        is_file = self.place.endswith(".py") or os.sep in self.place or self.place.startswith(".")
+        is_file = is_file or os.path.isfile(self.place)
+        if is_file and not os.path.isfile(self.place):
+            what = "is a folder, not a file" if os.path.isdir(self.place) else "there is no such file"
+            raise TargetError(f"{what}; name a Python file, or a module as package.module", where=self.place)
         try:
-            if is_file:
-                if not os.path.isfile(self.place):  # noqa: PTH113 - as above
-                    what = "is a folder, not a file" if os.path.isdir(self.place) else "there is no such file"  # noqa: PTH112 - as above
-                    raise TargetError(f"{what}; name a Python file, or a module as package.module", where=self.place)
-                return module_of_file(self.place)
-            import_exactly()
-            if sys.path[:1] != [os.getcwd()]:  # noqa: PTH109 - as above
-                sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as above
-            return importlib.import_module(self.place)
+            return module_of_file(self.place) if is_file else _module_of_name(self.place)
         except MemoError:
             raise
         except SyntaxError as error:
@@ -92,17 +103,27 @@ class JobReference(Struct, frozen=True):
             raise TargetError(f"syntax error: {error.msg}", where=at) from error
         except ModuleNotFoundError as error:
             if not is_file and error.name and (self.place == error.name or self.place.startswith(error.name + ".")):
-                hint = f" Did you mean {self.place}.py?" if os.path.isfile(self.place + ".py") else ""  # noqa: PTH113 - as above
-                raise TargetError(f"there is no module {error.name!r} here.{hint}", where=self.place) from None
+                raise TargetError(
+                    f"there is no module {error.name!r} here. Name a Python file, or a module as package.module",
+                    where=self.place,
+                ) from None
             raise TargetError(f"importing it failed: {error}", where=self.place) from error
         except (Exception, SystemExit) as error:
             raise TargetError(f"importing it failed: {type(error).__name__}: {error}", where=self.place) from error
 
 
-def _jobs_in(module: ModuleType) -> dict[str, JobDefinition]:
-    """The jobs of a module by their own names; those that it imported only where it defines none itself."""
-    found = {value.name: value for value in vars(module).values() if isinstance(value, JobDefinition)}
-    return dict(found)
+def _module_of_name(name: str) -> ModuleType:
+    import_exactly()
+    here = os.getcwd()
+    if sys.path[:1] != [here]:
+        sys.path.insert(0, here)
+    return importlib.import_module(name)
+
+
+def _callable_by(variables: dict[str, JobDefinition]) -> list[str]:
+    """A name for each job: its own, or its variable's where others have the same."""
+    own = [job.name for job in {id(each): each for each in variables.values()}.values()]
+    return [job.name if own.count(job.name) == 1 else variable for variable, job in variables.items()]
 
 
 def reference_of(job: JobDefinition) -> JobReference:
@@ -113,13 +134,15 @@ def reference_of(job: JobDefinition) -> JobReference:
     """
     for module in list(sys.modules.values()):
         attributes: dict[str, Any] = getattr(module, "__dict__", {})
+        file = attributes.get("__file__")
+        if not isinstance(file, str):
+            continue
         for name, value in list(attributes.items()):
             if value is job:
-                file = getattr(module, "__file__", None)
-                if file:
-                    return JobReference(os.path.abspath(file), name)  # noqa: PTH100 - as above
+                return JobReference(os.path.abspath(file), name)
     raise DefinitionError(
-        "cannot be found by another process: assign it to a name at the top level of a file, or use the in-process executor",
+        "cannot be found by another process: assign it to a name at the top level of a file, or use the in-process "
+        "executor",
         where=job.where,
     )
 

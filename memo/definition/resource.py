@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, get_origin, overload
 
 from memo.contracts.io_manager import IOManager
 from memo.definition.composition import current
-from memo.definition.config import ABSENT, compile_schema, resolve
-from memo.definition.names import described, location_of
-from memo.definition.op import check_resource_keys, preset_from, resolve_preset
-from memo.errors import DefinitionError
+from memo.definition.config import ABSENT, compile_schema
+from memo.definition.definition import Definition
+from memo.definition.names import called_at, check_instance, doc_of, location_of, name_of
+from memo.definition.op import check_function, check_resource_keys, check_version
+from memo.definition.preset import Preset, preset_from, resolve_config
+from memo.definition.signature import takes_context
+from memo.errors import DefinitionError, InvocationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Self
 
-    from memo.contracts.io_manager import InputContext, IOManagerSpec
+    from memo.contracts.io_manager import InputContext, IOManagerSpec, OutputContext
     from memo.definition.config import ConfigType
 
 _NOT_HARDCODED: Any = object()
 
 
-class ResourceDefinition:
+class ResourceDefinition(Definition):
     """How a resource is made: a function from its config and the resources it requires.
 
     Attributes:
@@ -41,31 +45,21 @@ class ResourceDefinition:
         *,
         name: str | None = None,
         hardcoded_value: Any = _NOT_HARDCODED,
-        preset_config: Any = ABSENT,
     ) -> None:
+        check_function(resource_fn, "resource")
         self.resource_fn = resource_fn
-        self.name = name or getattr(resource_fn, "__name__", None) or type(resource_fn).__name__
-        self.location = location_of(resource_fn)
-        self.description = description or getattr(resource_fn, "__doc__", None)
-        self.config_schema: ConfigType | None = (
-            compile_schema(config_schema, where=self.where) if config_schema is not None else None
-        )
-        self.required_resource_keys = check_resource_keys(required_resource_keys, self.where)
-        if version is not None and (type(version) is not str or not version):
-            raise DefinitionError(f"version is {version!r}; it must be a non-empty string", where=self.where)
-        self.version = version
         self.is_hardcoded = hardcoded_value is not _NOT_HARDCODED
         self.hardcoded_value = hardcoded_value if self.is_hardcoded else None
-        self.preset_config = preset_config
-        self.takes_context = _takes_context(resource_fn)
-
-    def __repr__(self) -> str:
-        return f"<{self.kind} {self.name!r}>"
-
-    @property
-    def where(self) -> str:
-        """The resource and its place in the user's files, for the front of an error."""
-        return described(self.kind, self.name, location=self.location)
+        self.name = name or name_of(resource_fn)
+        self.location = "" if name else location_of(resource_fn)
+        self.description = description or doc_of(resource_fn)
+        self.config_schema = _compiled(config_schema, self.where)
+        self.required_resource_keys = check_resource_keys(required_resource_keys, self.where)
+        self.version = check_version(version, self.where)
+        self.preset_config: Preset | None = None
+        self.takes_context = takes_context(resource_fn, self.where)
+        self.__name__ = self.name
+        self.__doc__ = self.description
 
     @property
     def compute_fn(self) -> Callable[..., Any] | None:
@@ -78,25 +72,22 @@ class ResourceDefinition:
         Raises:
             ConfigError: With every problem and its path.
         """
-        if self.preset_config is not ABSENT:
-            return resolve_preset(self.preset_config, self.config_schema, given, path)
-        if self.config_schema is None:
-            return None if given is ABSENT else given
-        return resolve(self.config_schema, given, path=path)
+        return resolve_config(self.config_schema, given, path, self.preset_config)
 
-    def configured(self, config_or_config_fn: Any, config_schema: Any = None, description: str | None = None) -> Any:
+    def configured(self, config_or_config_fn: Any, config_schema: Any = None, description: str | None = None) -> Self:
         """Make a copy of this resource whose config is given here.
 
         Args:
             config_or_config_fn: The config, or a function from a new config to it.
             config_schema: Of the function's argument.
             description: Of the copy.
+
+        Raises:
+            DefinitionError: The config does not fit.
         """
-        schema, preset = preset_from(config_or_config_fn, config_schema, self.resolve_config, self.where)
-        copy: Any = object.__new__(type(self))
+        copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
-        copy.config_schema = schema
-        copy.preset_config = preset
+        copy.config_schema, copy.preset_config = preset_from(config_or_config_fn, config_schema, self)
         copy.description = description or self.description
         return copy
 
@@ -104,7 +95,7 @@ class ResourceDefinition:
     def hardcoded_resource(value: Any, description: str | None = None) -> ResourceDefinition:
         """Make a resource of a value that is at hand; it counts in versions by type and content."""
         return ResourceDefinition(
-            lambda: value, description=description, name=type(value).__name__, hardcoded_value=value,
+            lambda: value, description=description, name=type(value).__name__, hardcoded_value=value
         )
 
     @staticmethod
@@ -115,7 +106,9 @@ class ResourceDefinition:
     @staticmethod
     def string_resource(description: str | None = None) -> ResourceDefinition:
         """Make a resource that is the string given as its config."""
-        return ResourceDefinition(_configured_string, config_schema=str, description=description, name="string_resource")
+        return ResourceDefinition(
+            _configured_string, config_schema=str, description=description, name="string_resource"
+        )
 
     @staticmethod
     def mock_resource(description: str | None = None) -> ResourceDefinition:
@@ -123,10 +116,33 @@ class ResourceDefinition:
         return ResourceDefinition(_mock, description=description, name="mock_resource")
 
     def __call__(self, init_context: Any = None) -> Any:
-        """Make the resource directly, as in a test, with a context from `build_init_resource_context`."""
+        """Make the resource directly, as in a test, with a context from `build_init_resource_context`.
+
+        The context's config is checked and its defaults are filled in. Gives what the function returns: for a generator
+        the generator.
+
+        Raises:
+            ConfigError: The config does not fit.
+            DefinitionError: Called in the body of a graph.
+            InvocationError: The function takes a context, and none was given.
+        """
         if current() is not None:
-            raise DefinitionError("is a resource: name it in required_resource_keys, do not call it here", where=self.where)
-        return self.resource_fn(init_context) if self.takes_context else self.resource_fn()
+            raise DefinitionError(
+                f"is a {self.kind}: name it in required_resource_keys, do not call it in a graph's body",
+                where=self.where,
+            )
+        if not self.takes_context:
+            return self.resource_fn()
+        if init_context is None:
+            raise InvocationError(
+                "needs a context: pass build_init_resource_context(config=…, resources=…)", where=self.where
+            )
+        from copy import copy
+
+        bound = copy(init_context)
+        given = ABSENT if init_context.resource_config is None else init_context.resource_config
+        bound.resource_config = self.resolve_config(given, "config")
+        return self.resource_fn(bound)
 
 
 def _configured_string(init_context: Any) -> str:
@@ -137,15 +153,6 @@ def _mock() -> Any:
     from unittest.mock import MagicMock
 
     return MagicMock()
-
-
-def _takes_context(fn: Any) -> bool:
-    code = getattr(fn, "__code__", None)
-    if code is not None and not hasattr(fn, "__wrapped__"):
-        return bool(code.co_argcount) and len(fn.__defaults__ or ()) < code.co_argcount
-    from inspect import signature
-
-    return any(each.default is each.empty for each in signature(fn).parameters.values())
 
 
 class IOManagerDefinition(ResourceDefinition):
@@ -185,17 +192,16 @@ class IOManagerDefinition(ResourceDefinition):
         Raises:
             DefinitionError: The value is no IO manager.
         """
-        if not isinstance(value, IOManager):
-            raise DefinitionError(f"{value!r} is no IOManager")
+        check_instance(value, IOManager, "hardcoded_io_manager's value", "an IOManager", "")
         return IOManagerDefinition(
-            lambda: value, description=description, name=type(value).__name__, hardcoded_value=value,
+            lambda: value, description=description, name=type(value).__name__, hardcoded_value=value
         )
 
     @staticmethod
     def from_spec(spec: IOManagerSpec) -> IOManagerDefinition:
         """Make a definition of what a family offers."""
         return IOManagerDefinition(
-            lambda init_context: spec.create(init_context),
+            spec.create,
             config_schema=spec.config_schema,
             description=spec.description,
             required_resource_keys=spec.required_resource_keys,
@@ -204,10 +210,36 @@ class IOManagerDefinition(ResourceDefinition):
 
 
 class InputManagerDefinition(IOManagerDefinition):
-    """How an input is loaded from elsewhere, or in another way than its upstream output's IO manager would."""
+    """How an input is loaded from elsewhere, or in another way than its upstream output's IO manager would.
+
+    Attributes:
+        load_fn: Takes the `InputContext`, or nothing, and gives the value.
+    """
 
     kind = "input manager"
-    load_fn: Callable[..., Any]
+
+    def __init__(
+        self,
+        load_fn: Callable[..., Any],
+        config_schema: Any = None,
+        description: str | None = None,
+        required_resource_keys: Iterable[str] | None = None,
+        version: str | None = None,
+        *,
+        input_config_schema: Any = None,
+    ) -> None:
+        super().__init__(
+            load_fn,
+            config_schema,
+            description,
+            required_resource_keys,
+            version,
+            input_config_schema=input_config_schema,
+        )
+        manager = _FunctionInputManager(load_fn if self.takes_context else lambda _: load_fn())
+        self.load_fn = load_fn
+        self.resource_fn = lambda: manager
+        self.takes_context = False
 
     @property
     def compute_fn(self) -> Callable[..., Any]:
@@ -221,8 +253,8 @@ class _FunctionInputManager(IOManager):
     def __init__(self, load: Callable[[InputContext], Any]) -> None:
         self._load = load
 
-    def handle_output(self, context: Any, obj: Any) -> None:
-        raise DefinitionError(f"an input manager stores nothing, and {context!r} names it as io_manager_key")
+    def handle_output(self, context: OutputContext, obj: Any) -> None:
+        raise InvocationError(f"an input manager stores nothing, {type(obj).__name__} neither", where=repr(context))
 
     def load_input(self, context: InputContext) -> Any:
         return self._load(context)
@@ -239,7 +271,14 @@ def as_resource(value: Any, key: str) -> ResourceDefinition:
     if isinstance(value, IOManager):
         return IOManagerDefinition.hardcoded_io_manager(value)
     if isinstance(value, type) and issubclass(value, IOManager):
-        raise DefinitionError(f"resource_defs[{key!r}] is the class {value.__name__}; give an instance: {value.__name__}(…)")
+        raise DefinitionError(
+            f"resource_defs[{key!r}] is the class {value.__name__}; give an instance: {value.__name__}(…)",
+            where=called_at(),
+        )
+    if isinstance(value, Definition):
+        raise DefinitionError(
+            f"resource_defs[{key!r}] is the {value.kind} {value.name!r}; give a resource", where=value.where
+        )
     return ResourceDefinition.hardcoded_resource(value)
 
 
@@ -290,8 +329,8 @@ def resource(
 
 
 def _is_bare(first: Any) -> bool:
-    """Whether a decorator was used without parentheses: its first argument is the function."""
-    return callable(first) and not isinstance(first, type) and hasattr(first, "__code__")
+    """Whether a decorator was used without parentheses: its first argument is the function, not a config schema."""
+    return callable(first) and not isinstance(first, type) and get_origin(first) is None
 
 
 @overload
@@ -305,6 +344,7 @@ def io_manager(
     output_config_schema: Any = None,
     input_config_schema: Any = None,
     required_resource_keys: Iterable[str] | None = None,
+    *,
     version: str | None = None,
 ) -> Callable[[Callable[..., IOManager]], IOManagerDefinition]: ...
 
@@ -315,6 +355,7 @@ def io_manager(
     output_config_schema: Any = None,
     input_config_schema: Any = None,
     required_resource_keys: Iterable[str] | None = None,
+    *,
     version: str | None = None,
 ) -> IOManagerDefinition | Callable[[Callable[..., IOManager]], IOManagerDefinition]:
     """Make a function that returns an `IOManager` usable under a resource key.
@@ -370,22 +411,12 @@ def input_manager(
     The function takes the `InputContext` and returns the value. For an input that nothing is connected to, its code,
     its config and the input's config are what the input's version is made of.
     """
-
-    def define(fn: Callable[..., Any], config_schema: Any = None) -> InputManagerDefinition:
-        found = InputManagerDefinition(
-            fn,
-            config_schema,
-            description,
-            required_resource_keys,
-            version,
-            input_config_schema=input_config_schema,
-        )
-        manager = _FunctionInputManager(fn)
-        found.load_fn = fn
-        found.resource_fn = lambda: manager
-        found.takes_context = False
-        return found
-
     if _is_bare(config_schema):
-        return define(config_schema)
-    return lambda fn: define(fn, config_schema)
+        return InputManagerDefinition(config_schema)
+
+    def define(fn: Callable[..., Any]) -> InputManagerDefinition:
+        return InputManagerDefinition(
+            fn, config_schema, description, required_resource_keys, version, input_config_schema=input_config_schema
+        )
+
+    return define

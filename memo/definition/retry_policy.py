@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import reprlib
 from enum import Enum
+from math import inf
 from typing import TYPE_CHECKING, Any
 
-from memo.errors import DefinitionError
+from memo.definition.names import called_at, check_instance
+from memo.errors import DefinitionError, InvocationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from memo.errors import MemoError
+
 
 class Backoff(Enum):
-    """How the delay grows with the number of the retry, n = 1, 2, …"""
+    """How the delay grows with the number of the retry, counted from 1."""
 
     LINEAR = "LINEAR"
-    """n x delay"""
+    """n x delay."""
     EXPONENTIAL = "EXPONENTIAL"
-    """(2^n - 1) x delay"""
+    """(2^n - 1) x delay."""
 
 
 class Jitter(Enum):
@@ -53,14 +58,16 @@ class RetryPolicy:
         backoff: Backoff | None = None,
         jitter: Jitter | None = None,
     ) -> None:
-        if type(max_retries) is not int or max_retries < 0:
-            raise DefinitionError(f"RetryPolicy: max_retries is {max_retries!r}; it must be a whole number from 0 on")
-        if delay is not None and (isinstance(delay, bool) or not isinstance(delay, int | float) or not delay >= 0):
-            raise DefinitionError(f"RetryPolicy: delay is {delay!r}; it must be seconds, from 0 on")
-        if delay is None and backoff is not None:
-            raise DefinitionError("RetryPolicy: backoff needs a delay to grow from; give delay=")
-        if delay is None and jitter is not None:
-            raise DefinitionError("RetryPolicy: jitter needs a delay to spread; give delay=")
+        _check_count(max_retries, "RetryPolicy: max_retries", DefinitionError)
+        if delay is not None:
+            _check_seconds(delay, "RetryPolicy: delay", DefinitionError)
+        elif backoff is not None or jitter is not None:
+            word = "backoff needs a delay to grow from" if backoff is not None else "jitter needs a delay to spread"
+            raise DefinitionError(f"RetryPolicy: {word}; give delay=", where=called_at())
+        if backoff is not None:
+            check_instance(backoff, Backoff, "RetryPolicy: backoff", "Backoff.LINEAR or Backoff.EXPONENTIAL", "")
+        if jitter is not None:
+            check_instance(jitter, Jitter, "RetryPolicy: jitter", "Jitter.FULL or Jitter.PLUS_MINUS", "")
         self.max_retries = max_retries
         self.delay = delay
         self.backoff = backoff
@@ -84,7 +91,7 @@ class RetryPolicy:
         if self.backoff is Backoff.LINEAR:
             base = retry * self.delay
         elif self.backoff is Backoff.EXPONENTIAL:
-            base = (2**retry - 1) * self.delay
+            base = (2 ** min(retry, 64) - 1) * self.delay  # beyond, a number too large for a float, and no wait ends
         else:
             base = self.delay
         if self.jitter is None:
@@ -98,15 +105,31 @@ class RetryPolicy:
         return float(max(0.0, base + 2 * random() * self.delay - self.delay))
 
 
+def _check_count(value: object, what: str, error: type[MemoError]) -> None:
+    if type(value) is not int or value < 0:
+        raise error(f"{what} is {reprlib.repr(value)}; it must be a whole number from 0 on", where=called_at())
+
+
+def _check_seconds(value: object, what: str, error: type[MemoError]) -> None:
+    if type(value) is bool or not isinstance(value, int | float) or not 0 <= value < inf:
+        raise error(f"{what} is {reprlib.repr(value)}; it must be seconds, from 0 on", where=called_at())
+
+
 class RetryRequested(Exception):  # noqa: N818 - Dagster's name: a request, not an error
     """Raised by an op to be tried again, whatever the retry policy says.
 
     Args:
         max_retries: How many times at most.
         seconds_to_wait: Before the next attempt.
+
+    Raises:
+        InvocationError: One of the two is no such number.
     """
 
     def __init__(self, max_retries: int = 1, seconds_to_wait: float | None = None) -> None:
+        _check_count(max_retries, "RetryRequested: max_retries", InvocationError)
+        if seconds_to_wait is not None:
+            _check_seconds(seconds_to_wait, "RetryRequested: seconds_to_wait", InvocationError)
         super().__init__(max_retries, seconds_to_wait)
         self.max_retries = max_retries
         self.seconds_to_wait = seconds_to_wait

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
 from memo.definition.config import ABSENT, resolve_into
-from memo.definition.ports import NO_VALUE
+from memo.definition.ports import DEFAULT_IO_MANAGER_KEY, NO_VALUE
 from memo.definition.resource import IOManagerDefinition
-from memo.definition.step import FromJobInput, FromList, FromRunConfig
+from memo.definition.step import FromInputManager, FromJobInput, FromList, FromRunConfig, config_path
+from memo.definition.types import fits, type_name
 from memo.errors import ConfigError, ConfigProblem, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
+    from memo.definition.config import ConfigType
     from memo.definition.job import JobDefinition
+    from memo.definition.op import OpDefinition
     from memo.definition.resource import ResourceDefinition
-    from memo.definition.step import Step
+    from memo.definition.step import Source, Step
 
 
 class RunConfig(Struct, frozen=True):
@@ -26,7 +30,7 @@ class RunConfig(Struct, frozen=True):
     Attributes:
         ops: Step key -> what ``context.op_config`` is; steps without config are not in it.
         resources: Resource key -> its config.
-        inputs: (step key, input) -> the value given for an unconnected input.
+        inputs: (step key, input) -> the value of an unconnected input: as given, or its default.
         job_inputs: Values of the job's own inputs.
         input_configs: (step key, input) -> the config for the IO manager that loads it.
         output_configs: (step key, output) -> the config for the IO manager that stores it.
@@ -69,163 +73,242 @@ def resolve_run_config(
     Raises:
         ConfigError: With every problem, each with its path.
     """
-    problems: list[ConfigProblem] = []
-    given = merged(job.config or {}, run_config or {})
-    root = _section(given, "", ROOTS, problems)
-    found = RunConfig(executor=_executor(root.get("execution"), problems))
-    _resources(resource_defs, root.get("resources"), found, problems)
-    sections = _op_sections(job, root.get("ops"), problems)
-    job_inputs = {**job.input_values, **_section(root.get("inputs"), "inputs", job.graph.input_names, problems), **(input_values or {})}
-    for name in input_values or {}:
-        if name not in job.graph.input_names:
-            problems.append(ConfigProblem("input_values", f"job {job.name!r} has no input {name!r}.{did_you_mean(name, job.graph.input_names)}"))
-    for step in job.steps.values():
-        section = sections.get(step.key)
-        if section is None and step.op.config_schema is None and step.op.preset_config is ABSENT:
-            _step_inputs(step, {}, found, job_inputs, problems, {})
-            continue
-        _step(step, section or {}, resource_defs, found, job_inputs, problems)
-    if problems:
-        raise ConfigError(problems, where=f"job {job.name!r}")
+    given = merged(job.config or {}, {} if run_config is None else run_config)
+    resolving = _Resolving(_Sections(job, resource_defs, given), input_values or {})
+    found = resolving.run()
+    if resolving.problems:
+        raise ConfigError(resolving.problems, where=f"job {job.name!r}")
     return found
 
 
-def _section(value: Any, path: str, known: tuple[str, ...], problems: list[ConfigProblem]) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        problems.append(ConfigProblem(path, f"must be a dict with {', '.join(known) or 'no entries'}, and is {value!r}"))
-        return {}
-    for key in value:
-        if key not in known:
-            problems.append(ConfigProblem(_join(path, key), f"unexpected config entry.{did_you_mean(str(key), known)}"))
-    return {key: each for key, each in value.items() if key in known}
+def unknown_entries(job: JobDefinition, run_config: Any) -> list[ConfigProblem]:
+    """What in a run config names nothing in the job; for a default config, which need not be whole."""
+    return _Sections(job, job.resource_defs, run_config).problems
+
+
+class _Sections:
+    """A run config taken apart into what belongs to each resource, placed op and placed graph.
+
+    Attributes:
+        ops: Step key -> its section: ``config``, ``inputs``, ``outputs``.
+        graphs: Key of a placed graph -> the values it gives for that graph's unconnected inputs.
+        problems: Entries that name nothing, and sections that are no dicts.
+    """
+
+    def __init__(self, job: JobDefinition, resource_defs: Mapping[str, ResourceDefinition], given: Any) -> None:
+        self.job = job
+        self.resource_defs = resource_defs
+        self.problems: list[ConfigProblem] = []
+        self.ops: dict[str, dict[str, Any]] = {}
+        self.graphs: dict[str, dict[str, Any]] = {}
+        root = self.section(given, "", ROOTS)
+        execution = self.section(root.get("execution"), "execution", ("config",))
+        self.executor = self.section(execution.get("config"), "execution.config", ("max_concurrent",))
+        self.inputs = self.section(root.get("inputs"), "inputs", job.graph.input_names)
+        resources = self.section(root.get("resources"), "resources", (*resource_defs, DEFAULT_IO_MANAGER_KEY))
+        self.resources = {key: self.section(each, f"resources.{key}", ("config",)) for key, each in resources.items()}
+        if root.get("ops") is not None:
+            self._walk(root["ops"], self._tree(), "", "ops")
+
+    def section(self, value: Any, path: str, known: Collection[str]) -> dict[str, Any]:
+        """The entries of a section that may be there; the others are problems."""
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            expected = ", ".join(sorted(known)[:8]) or "no entries"
+            message = f"must be a dict with {expected}, and is {reprlib.repr(value)}"
+            self.problems.append(ConfigProblem(path, message))
+            return {}
+        found: dict[str, Any] = {}
+        for key, each in value.items():
+            if key in known:
+                found[key] = each
+            else:
+                hint = did_you_mean(str(key), known) or " Nothing is expected here."
+                self.problems.append(ConfigProblem(_join(path, key), f"unexpected config entry.{hint}"))
+        return found
+
+    def _tree(self) -> dict[str, Any]:
+        tree: dict[str, Any] = {}
+        for key in self.job.steps:
+            here = tree
+            *graphs, leaf = key.split(".")
+            for each in graphs:
+                here = here.setdefault(each, {})
+            here[leaf] = None
+        return tree
+
+    def _walk(self, section: Any, known: dict[str, Any], prefix: str, path: str) -> None:
+        for name, inner in self.section(section, path, known).items():
+            key, at = prefix + name, f"{path}.{name}"
+            if known[name] is None:
+                self.ops[key] = self.section(inner, at, ("config", "inputs", "outputs"))
+                continue
+            parts = self.section(inner, at, ("ops", "inputs"))
+            if parts.get("inputs") is not None:
+                self.graphs[key] = self.section(parts["inputs"], f"{at}.inputs", self._inputs_of_graph(key))
+            self._walk(parts.get("ops"), known[name], f"{key}.", f"{at}.ops")
+
+    def _inputs_of_graph(self, key: str) -> set[str]:
+        return {
+            source.name
+            for step in self.job.steps.values()
+            if step.key.startswith(f"{key}.")
+            for source in step.inputs.values()
+            if type(source) is FromRunConfig and source.graph == key
+        }
 
 
 def _join(path: str, key: object) -> str:
     return f"{path}.{key}" if path else str(key)
 
 
-def _executor(value: Any, problems: list[ConfigProblem]) -> dict[str, Any]:
-    config = _section(_section(value, "execution", ("config",), problems).get("config"), "execution.config", ("max_concurrent",), problems)
-    if "max_concurrent" in config and (type(config["max_concurrent"]) is not int or config["max_concurrent"] < 1):
-        problems.append(ConfigProblem("execution.config.max_concurrent", f"must be a whole number from 1 on, and is {config['max_concurrent']!r}"))
-    return config
+class _Resolving:
+    """The state of one pass over a job."""
 
+    def __init__(self, sections: _Sections, input_values: Mapping[str, Any]) -> None:
+        self.sections = sections
+        self.job = sections.job
+        self.resource_defs = sections.resource_defs
+        self.problems = sections.problems
+        self.found = RunConfig(executor=sections.executor)
+        given = {name: _value(each) for name, each in sections.inputs.items()}
+        self.job_inputs = {**self.job.input_values, **given, **input_values}
+        self._input_values = input_values
+        self._missing: set[str] = set()
+        self._output_schemas = {
+            key: definition.output_config_schema
+            for key, definition in self.resource_defs.items()
+            if isinstance(definition, IOManagerDefinition) and definition.output_config_schema is not None
+        }
 
-def _resources(
-    definitions: Mapping[str, ResourceDefinition], value: Any, found: RunConfig, problems: list[ConfigProblem],
-) -> None:
-    given = _section(value, "resources", tuple(definitions), problems)
-    for key, definition in definitions.items():
-        path = f"resources.{key}"
-        section = _section(given.get(key), path, ("config",), problems)
-        _collect(definition, section.get("config", ABSENT), f"{path}.config", problems, found.resources, key)
+    def run(self) -> RunConfig:
+        self._executor()
+        for key, definition in self.resource_defs.items():
+            given = self.sections.resources.get(key, {}).get("config", ABSENT)
+            self._collect(definition, given, f"resources.{key}.config", self.found.resources, key)
+        for name in self._input_values:
+            if name not in self.job.graph.input_names:
+                hint = did_you_mean(str(name), self.job.graph.input_names)
+                self._problem("input_values", f"job {self.job.name!r} has no input {name!r}.{hint}")
+        for step in self.job.steps.values():
+            section = self.sections.ops.get(step.key)
+            if section is not None or step.op.config_schema is not None or step.op.preset_config is not None:
+                self._step(step, section or {})
+            if section or step.inputs:
+                self._inputs(step, (section or {}).get("inputs"))
+            if section or self._output_schemas:
+                self._outputs(step, (section or {}).get("outputs"))
+        return self.found
 
+    def _problem(self, path: str, message: str) -> None:
+        self.problems.append(ConfigProblem(path, message))
 
-def _collect(
-    definition: Any, value: Any, path: str, problems: list[ConfigProblem], into: dict[Any, Any], key: Any,
-) -> None:
-    try:
-        config = definition.resolve_config(value, path)
-    except ConfigError as error:
-        problems.extend(error.problems)
-        return
-    if config is not None:
-        into[key] = config
+    def _executor(self) -> None:
+        limit = self.sections.executor.get("max_concurrent", 1)
+        if type(limit) is not int or limit < 1:
+            self._problem(
+                "execution.config.max_concurrent", f"must be a whole number from 1 on, and is {reprlib.repr(limit)}"
+            )
 
+    def _collect(
+        self, definition: ResourceDefinition | OpDefinition, given: Any, path: str, into: dict[str, Any], key: str
+    ) -> None:
+        try:
+            config = definition.resolve_config(given, path)
+        except ConfigError as error:
+            self.problems.extend(error.problems)
+            return
+        if config is not None:
+            into[key] = config
 
-def _op_sections(job: JobDefinition, value: Any, problems: list[ConfigProblem]) -> dict[str, dict[str, Any]]:
-    """Find each step's section, down through nested graphs."""
-    sections: dict[str, dict[str, Any]] = {}
-    if not value:
-        return sections
-    tree: dict[str, Any] = {}
-    for key in job.steps:
-        here = tree
-        *graphs, leaf = key.split(".")
-        for each in graphs:
-            here = here.setdefault(each, {})
-        here[leaf] = None
+    def _step(self, step: Step, section: dict[str, Any]) -> None:
+        config = section.get("config", ABSENT)
+        self._collect(step.op, config, f"{step.config_path}.config", self.found.ops, step.key)
 
-    def walk(section: Any, known: dict[str, Any], prefix: str, path: str) -> None:
-        for name, inner in _section(section, path, tuple(known), problems).items():
-            at = f"{path}.{name}"
-            if known[name] is None:
-                sections[prefix + name] = _section(inner, at, ("config", "inputs", "outputs"), problems)
-            else:
-                walk(_section(inner, at, ("ops",), problems).get("ops"), known[name], f"{prefix}{name}.", f"{at}.ops")
+    def _outputs(self, step: Step, section: Any) -> None:
+        path = f"{step.config_path}.outputs"
+        given = self.sections.section(section, path, step.op.outs)
+        for name, out in step.op.outs.items():
+            schema = self._output_schemas.get(out.io_manager_key)
+            if schema is not None:
+                found = self._resolved(schema, given.get(name, ABSENT), f"{path}.{name}")
+                self.found.output_configs[step.key, name] = found
+            elif name in given:
+                self._problem(f"{path}.{name}", f"the IO manager {out.io_manager_key!r} takes no config for outputs")
 
-    walk(value, tree, "", "ops")
-    return sections
+    def _resolved(self, schema: ConfigType, value: Any, path: str) -> Any:
+        return resolve_into(schema, value, path=path, problems=self.problems)
 
+    def _inputs(self, step: Step, section: Any) -> None:
+        path = f"{step.config_path}.inputs"
+        given = self.sections.section(section, path, step.inputs)
+        for name, source in step.inputs.items():
+            value = given.get(name, ABSENT)
+            if type(source) is FromRunConfig:
+                self._unconnected(step, name, source, value)
+                continue
+            self._job_inputs(step, name, source)
+            schema = self._input_schema(step, name)
+            if schema is not None:
+                self.found.input_configs[step.key, name] = self._resolved(schema, value, f"{path}.{name}")
+            elif value is not ABSENT:
+                key = source.key if type(source) is FromInputManager else None
+                why = f"is loaded by {key!r}, which takes no config for inputs" if key else "is connected in the graph"
+                self._problem(f"{path}.{name}", f"the input {name!r} {why}, so it takes no config here")
 
-def _step(
-    step: Step,
-    section: dict[str, Any],
-    resource_defs: Mapping[str, ResourceDefinition],
-    found: RunConfig,
-    job_inputs: Mapping[str, Any],
-    problems: list[ConfigProblem],
-) -> None:
-    path = step.config_path
-    config = section.get("config", ABSENT)
-    if config is not ABSENT and step.op.config_schema is None and step.op.preset_config is not ABSENT:
-        problems.append(ConfigProblem(f"{path}.config", f"the op {step.op.name!r} was configured where it is defined and takes no config"))
-    else:
-        _collect(step.op, config, f"{path}.config", problems, found.ops, step.key)
-    inputs = _section(section.get("inputs"), f"{path}.inputs", tuple(step.op.ins), problems)
-    _step_inputs(step, inputs, found, job_inputs, problems, resource_defs)
-    outputs = _section(section.get("outputs"), f"{path}.outputs", tuple(step.op.outs), problems)
-    for name, out in step.op.outs.items():
-        definition = resource_defs.get(out.io_manager_key)
-        schema = definition.output_config_schema if isinstance(definition, IOManagerDefinition) else None
-        value = outputs.get(name, ABSENT)
-        if schema is not None:
-            config = resolve_into(schema, value, path=f"{path}.outputs.{name}", problems=problems)
-            found.output_configs[step.key, name] = config
-        elif value is not ABSENT:
-            problems.append(ConfigProblem(f"{path}.outputs.{name}", f"the IO manager {out.io_manager_key!r} takes no config for outputs"))
+    def _input_schema(self, step: Step, name: str) -> ConfigType | None:
+        key = step.op.ins[name].input_manager_key
+        definition = self.resource_defs.get(key) if key is not None else None
+        return definition.input_config_schema if isinstance(definition, IOManagerDefinition) else None
 
-
-def _step_inputs(
-    step: Step,
-    given: dict[str, Any],
-    found: RunConfig,
-    job_inputs: Mapping[str, Any],
-    problems: list[ConfigProblem],
-    resource_defs: Mapping[str, ResourceDefinition],
-) -> None:
-    for name, source in step.inputs.items():
+    def _unconnected(self, step: Step, name: str, source: FromRunConfig, value: Any) -> None:
         at = f"{step.config_path}.inputs.{name}"
-        value = given.get(name, ABSENT)
-        if type(source) is FromRunConfig:
-            if value is ABSENT:
-                problems.append(
-                    ConfigProblem(at, f"the input {name!r} of {step.where} is not connected: connect it, give it a default, or give it here"),
+        if source.graph:
+            if value is not ABSENT:
+                self._problem(
+                    at,
+                    f"is the input {source.name!r} of graph {source.graph!r}: give it there, under "
+                    f"{config_path(source.graph)}.inputs",
                 )
-            else:
-                only = isinstance(value, dict) and value.keys() == {"value"}
-                found.inputs[step.key, name] = value["value"] if only else value
-            continue
-        _job_input_values(source, found, job_inputs, problems)
-        manager = step.op.ins[name].input_manager_key
-        definition = resource_defs.get(manager) if manager else None
-        schema = definition.input_config_schema if isinstance(definition, IOManagerDefinition) else None
-        if schema is not None:
-            found.input_configs[step.key, name] = resolve_into(schema, value, path=at, problems=problems)
-        elif value is not ABSENT:
-            problems.append(ConfigProblem(at, f"the input {name!r} is connected in the graph, so it takes no config here"))
-
-
-def _job_input_values(source: Any, found: RunConfig, given: Mapping[str, Any], problems: list[ConfigProblem]) -> None:
-    members = source.members if type(source) is FromList else (source,)
-    for each in members:
-        if type(each) is not FromJobInput or each.name in found.job_inputs:
-            continue
-        value = given.get(each.name, each.default)
-        if value is NO_VALUE:
-            if not any(problem.path == f"inputs.{each.name}" for problem in problems):
-                problems.append(ConfigProblem(f"inputs.{each.name}", "the job's input has no value: give it here, in input_values, or as a default"))
+            at = f"{config_path(source.graph)}.inputs.{source.name}"
+            value = self.sections.graphs.get(source.graph, {}).get(source.name, ABSENT)
+        if value is not ABSENT:
+            found = _value(value)
+            self._check_type(step, name, found, at)
+        elif source.default is not NO_VALUE:
+            found = source.default
         else:
-            found.job_inputs[each.name] = value
+            self._missing_value(
+                at, f"the input {name!r} of {step.where} is not connected: connect it, give it a default, "
+            )
+            return
+        self.found.inputs[step.key, name] = found
+
+    def _job_inputs(self, step: Step, name: str, source: Source) -> None:
+        for each in source.members if type(source) is FromList else (source,):
+            if type(each) is not FromJobInput:
+                continue
+            value = self.job_inputs.get(each.name, self.job.input_defaults.get(each.name, NO_VALUE))
+            at = f"inputs.{each.name}"
+            if value is NO_VALUE:
+                self._missing_value(at, "the job's input has no value: give it in input_values, as a default, ")
+                continue
+            self.found.job_inputs[each.name] = value
+            if type(source) is FromJobInput:
+                self._check_type(step, name, value, at)
+
+    def _missing_value(self, path: str, what: str) -> None:
+        if path not in self._missing:
+            self._missing.add(path)
+            self._problem(path, f"{what}or give it here")
+
+    def _check_type(self, step: Step, name: str, value: Any, path: str) -> None:
+        expected = step.op.ins[name].dagster_type
+        if not fits(value, expected):
+            self._problem(path, f"must be {type_name(expected)}, and is {type(value).__name__} {reprlib.repr(value)}")
+
+
+def _value(given: Any) -> Any:
+    """A value in a run config: as it is, or as ``{"value": …}``."""
+    return given["value"] if isinstance(given, dict) and given.keys() == {"value"} else given

@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from memo.definition.composition import FanIn, GraphInput, Literal, Node, NodeOutput
 from memo.definition.graph import GraphDefinition
-from memo.definition.ports import NO_VALUE
+from memo.definition.op import OpDefinition
+from memo.definition.ports import NO_VALUE, In
+from memo.definition.retry_policy import RetryPolicy
+from memo.definition.types import fits, type_name
+from memo.definition.wires import FanIn, GraphInput, Literal, NodeOutput
 from memo.errors import DefinitionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memo.definition.op import OpDefinition
-    from memo.definition.retry_policy import RetryPolicy
+    from memo.definition.composition import Node
+    from memo.definition.wires import Wire
 
 
 class FromOutput(Struct, frozen=True):
@@ -25,8 +29,8 @@ class FromOutput(Struct, frozen=True):
     output: str
 
 
-class FromValue(Struct, frozen=True):
-    """The input is a literal in a graph's body, or a default."""
+class FromValue(Struct, frozen=True, eq=False):
+    """The input is a literal in a graph's body, or a default of a graph."""
 
     value: Any
 
@@ -35,11 +39,20 @@ class FromJobInput(Struct, frozen=True):
     """The input is an input of the job: given with the run, or its default."""
 
     name: str
+
+
+class FromRunConfig(Struct, frozen=True, eq=False):
+    """Nothing is connected: the run config gives the value, or else it is the op's default.
+
+    Attributes:
+        default: NO_VALUE where there is none.
+        graph: The placed graph whose unconnected input this is, as a step's key; empty where it is the op's own.
+        name: The input of that graph.
+    """
+
     default: Any = NO_VALUE
-
-
-class FromRunConfig(Struct, frozen=True):
-    """Nothing is connected: the run config must give the value, under ``ops.<op>.inputs.<input>``."""
+    graph: str = ""
+    name: str = ""
 
 
 class FromInputManager(Struct, frozen=True):
@@ -48,7 +61,7 @@ class FromInputManager(Struct, frozen=True):
     key: str
 
 
-class FromList(Struct, frozen=True):
+class FromList(Struct, frozen=True, eq=False):
     """The input is a list, each member of which comes from somewhere."""
 
     members: tuple[FromOutput | FromValue | FromJobInput, ...]
@@ -57,7 +70,7 @@ class FromList(Struct, frozen=True):
 Source = FromOutput | FromValue | FromJobInput | FromRunConfig | FromInputManager | FromList
 
 
-class Step(Struct, frozen=True):
+class Step(Struct, frozen=True, eq=False):
     """An op placed in a job.
 
     Attributes:
@@ -75,14 +88,14 @@ class Step(Struct, frozen=True):
     @property
     def config_path(self) -> str:
         """Where its part of the run config is: ``ops.sub.ops.clean``."""
-        return "ops." + self.key.replace(".", ".ops.")
+        return config_path(self.key)
 
     @property
     def where(self) -> str:
         """The step, its op where the name differs, and its place in the user's files."""
         name = self.key.rpartition(".")[2]
-        place = f"{self.op.location}" if name == self.op.name else f"op {self.op.name!r}, {self.op.location}"
-        return f"step {self.key!r} ({place})"
+        place = [f"op {self.op.name!r}"] * (name != self.op.name) + [self.op.location] * bool(self.op.location)
+        return f"step {self.key!r} ({', '.join(place)})" if place else f"step {self.key!r}"
 
     def upstream(self) -> Iterator[FromOutput]:
         """The outputs it reads or waits for, in the order of its inputs."""
@@ -95,95 +108,173 @@ class Step(Struct, frozen=True):
                         yield member
 
 
-def flatten(graph: GraphDefinition) -> tuple[dict[str, Step], dict[str, Source]]:
+def config_path(key: str) -> str:
+    """Where the part of a placed op or graph is in the run config: ``ops.sub.ops.clean``."""
+    return "ops." + key.replace(".", ".ops.")
+
+
+class Flat(Struct, frozen=True, eq=False):
+    """A graph with the graphs in it taken out.
+
+    Attributes:
+        steps: Each behind those it reads from.
+        outputs: Where each output of the graph comes from.
+        defaults: Of its inputs: the graph's own, or that of the ops that read it, where all have the same.
+    """
+
+    steps: dict[str, Step]
+    outputs: dict[str, Source]
+    defaults: dict[str, Any]
+
+
+def flatten(graph: GraphDefinition) -> Flat:
     """Take the graphs out of a graph.
 
-    Returns:
-        Its steps, each behind those it reads from; and where each output of the graph comes from.
+    Raises:
+        DefinitionError: What is connected cannot be right.
     """
-    steps: dict[str, Step] = {}
-    job_inputs: dict[str, Source | None] = {
-        name: FromJobInput(name, graph.defaults.get(name, NO_VALUE)) for name in graph.input_names
-    }
-    outputs = _flatten_into(steps, graph, "", job_inputs, graph.tags, None)
-    return steps, {name: source for name, source in outputs.items() if source is not None}
+    flattening = _Flattening()
+    inputs: dict[str, Source] = {name: FromJobInput(name) for name in graph.input_names}
+    outputs = flattening.graph(graph, "", inputs, graph.tags, None)
+    defaults = {name: _shared_default(readers) for name, readers in flattening.readers.items()}
+    defaults = {name: default for name, default in defaults.items() if default is not NO_VALUE}
+    return Flat(flattening.steps, outputs, {**defaults, **graph.defaults})
 
 
-def _flatten_into(
-    steps: dict[str, Step],
-    graph: GraphDefinition,
-    prefix: str,
-    inputs: dict[str, Source | None],
-    tags: dict[str, str],
-    policy: RetryPolicy | None,
-) -> dict[str, Source | None]:
-    made: dict[str, dict[str, Source | None]] = {}
-
-    def source_of(wire: Any, where: str) -> Source | None:
-        if type(wire) is NodeOutput:
-            return made[wire.node_name][wire.output_name]
-        if type(wire) is GraphInput:
-            return inputs[wire.name]
-        if type(wire) is Literal:
-            return FromValue(wire.value)
-        assert type(wire) is FanIn
-        return FromList(tuple(_member(source_of(each, where), where) for each in wire.members))
-
-    for node in graph.nodes.values():
-        definition = node.definition
-        key = prefix + node.name
-        wires = {name: source_of(wire, f"step {key!r}, input {name!r}") for name, wire in node.inputs.items()}
-        node_tags = {**tags, **definition.tags, **node.tags}
-        if isinstance(definition, GraphDefinition):
-            inner: dict[str, Source | None] = {
-                name: wires.get(name) or _default(definition.defaults.get(name, NO_VALUE)) for name in definition.input_names
-            }
-            made[node.name] = _flatten_into(steps, definition, key + ".", inner, node_tags, node.retry_policy or policy)
-        else:
-            step = _step(key, node, wires, node_tags, policy)
-            _check_nothing(step, steps)
-            steps[key] = step
-            made[node.name] = {name: FromOutput(key, name) for name in definition.outs}
-    return {name: source_of(handle, graph.where) for name, handle in graph.outputs.items()}
+def _shared_default(readers: list[In]) -> Any:
+    first = readers[0].default_value
+    simple = first is None or isinstance(first, str | int | float | bool)
+    for each in readers:
+        other = each.default_value
+        if other is not first and not (simple and type(other) is type(first) and other == first):
+            return NO_VALUE
+    return first
 
 
-def _default(value: Any) -> Source | None:
-    return None if value is NO_VALUE else FromValue(value)
+class _Flattening:
+    """The steps found so far, and which inputs of ops read each input of the job."""
 
+    def __init__(self) -> None:
+        self.steps: dict[str, Step] = {}
+        self.readers: dict[str, list[In]] = {}
 
-def _member(source: Source | None, where: str) -> FromOutput | FromValue | FromJobInput:
-    if isinstance(source, FromOutput | FromValue | FromJobInput):
-        return source
-    raise DefinitionError("a member of the list is not connected, or is a list itself", where=where)
+    def graph(
+        self,
+        graph: GraphDefinition,
+        key: str,
+        inputs: dict[str, Source],
+        tags: dict[str, str],
+        policy: RetryPolicy | None,
+    ) -> dict[str, Source]:
+        """Add the steps of a graph placed under a key; gives where its outputs come from."""
+        made: dict[str, dict[str, Source]] = {}
 
+        def source_of(wire: Wire) -> Source:
+            if type(wire) is NodeOutput:
+                return made[wire.node_name][wire.output_name]
+            if type(wire) is GraphInput:
+                return inputs[wire.name]
+            if type(wire) is Literal:
+                return FromValue(wire.value)
+            assert type(wire) is FanIn
+            members: Any = tuple(
+                [source_of(each) for each in wire.members]
+            )  # of other kinds too, until `_check` has run
+            return FromList(members)
 
-def _step(
-    key: str, node: Node, wires: dict[str, Source | None], tags: dict[str, str], policy: RetryPolicy | None,
-) -> Step:
-    definition: OpDefinition = node.definition
-    found: dict[str, Source] = {}
-    for name, given in definition.ins.items():
-        source = wires.get(name)
-        if source is not None:
-            found[name] = source
-        elif given.input_manager_key is not None:
-            found[name] = FromInputManager(given.input_manager_key)
-        elif given.has_default_value:
-            found[name] = FromValue(given.default_value)
-        elif not given.is_nothing:
-            found[name] = FromRunConfig()
-    return Step(key, definition, found, tags, node.retry_policy or policy or definition.retry_policy)
-
-
-def _check_nothing(step: Step, steps: dict[str, Step]) -> None:
-    for name, source in step.inputs.items():
-        if step.op.ins[name].is_nothing:
-            continue
-        members = source.members if type(source) is FromList else (source,)
-        for each in members:
-            if type(each) is FromOutput and steps[each.step].op.outs[each.output].is_nothing:
-                raise DefinitionError(
-                    f"the input {name!r} is connected to the output {each.output!r} of {each.step!r}, which is of type Nothing and "
-                    f"carries no value; make the input In(Nothing), or let {each.step!r} return one",
-                    where=step.where,
+        for name, node in graph.nodes.items():
+            definition = node.definition
+            node_key = f"{key}.{name}" if key else name
+            wires = {each: source_of(wire) for each, wire in node.inputs.items()}
+            node_tags = {**tags, **definition.tags, **node.settings.tags}
+            node_policy = node.settings.retry_policy or policy
+            if isinstance(definition, GraphDefinition):
+                inner: dict[str, Source] = {
+                    each: _into_graph(definition, each, wires.get(each), node_key) for each in definition.input_names
+                }
+                made[name] = self.graph(definition, node_key, inner, node_tags, node_policy)
+            else:
+                assert isinstance(definition, OpDefinition)
+                step = Step(
+                    node_key, definition, _inputs(definition, wires), node_tags, node_policy or definition.retry_policy
                 )
+                self._check(step, node)
+                self.steps[node_key] = step
+                made[name] = {each: FromOutput(node_key, each) for each in definition.outs}
+        return {name: source_of(handle) for name, handle in graph.outputs.items()}
+
+    def _check(self, step: Step, node: Node) -> None:
+        for name, source in step.inputs.items():
+            declared = step.op.ins[name]
+            problem = self._problem(declared, source)
+            if problem:
+                raise DefinitionError(f"the input {name!r} {problem}", where=f"{step.where}, {node.called}")
+            if type(source) is FromJobInput:
+                self.readers.setdefault(source.name, []).append(declared)
+
+    def _problem(self, declared: In, source: Source) -> str:
+        """What is wrong with connecting an input so; empty where nothing is."""
+        if type(source) is FromOutput:
+            return "" if declared.is_nothing or not self._is_nothing(source) else _carries_nothing(source)
+        if type(source) is FromValue:
+            if declared.is_nothing:
+                return "is of type Nothing and takes outputs to wait for, not a value"
+            if not fits(source.value, declared.dagster_type):
+                return f"must be {type_name(declared.dagster_type)} and is {type(source.value).__name__}"
+        if type(source) is FromList:
+            if not declared.is_nothing and not fits([], declared.dagster_type):
+                return f"must be {type_name(declared.dagster_type)} and got a list of outputs"
+            return next(filter(None, [self._member_problem(declared, each) for each in source.members]), "")
+        return ""
+
+    def _member_problem(self, declared: In, member: Source) -> str:
+        if type(member) is FromOutput:
+            return self._problem(declared, member)
+        if type(member) is FromValue:
+            return "is of type Nothing and takes outputs to wait for, not values" if declared.is_nothing else ""
+        if type(member) is FromJobInput:
+            self.readers.setdefault(member.name, []).append(In())
+            return ""
+        if type(member) is FromList:
+            return "got a list of lists of outputs; a fan-in is one flat list"
+        return "got a list with an input of a graph that is not connected; connect it, or give it a default"
+
+    def _is_nothing(self, source: FromOutput) -> bool:
+        return self.steps[source.step].op.outs[source.output].is_nothing
+
+
+def _carries_nothing(source: FromOutput) -> str:
+    return (
+        f"is connected to the output {source.output!r} of {source.step!r}, which is of type Nothing and carries no "
+        f"value; make the input In(Nothing), or let {source.step!r} return one"
+    )
+
+
+def _into_graph(graph: GraphDefinition, name: str, source: Source | None, key: str) -> Source:
+    """Where an input of a placed graph comes from: what is connected, or its default, or the run config."""
+    if source is not None and type(source) is not FromRunConfig:
+        return source
+    default = graph.defaults.get(name, NO_VALUE)
+    return (source or FromRunConfig(graph=key, name=name)) if default is NO_VALUE else FromValue(default)
+
+
+def _inputs(op: OpDefinition, wires: dict[str, Source]) -> dict[str, Source]:
+    found: dict[str, Source] = {}
+    for name, declared in op.ins.items():
+        source = wires.get(name)
+        if declared.is_nothing:
+            if source is not None and not _is_empty(source):
+                found[name] = source
+        elif source is not None and type(source) is not FromRunConfig:
+            found[name] = source
+        elif declared.input_manager_key is not None:
+            found[name] = FromInputManager(declared.input_manager_key)
+        else:
+            found[name] = replace(source or FromRunConfig(), default=declared.default_value)
+    return found
+
+
+def _is_empty(source: Source) -> bool:
+    """Whether a source gives an input of type Nothing nothing to wait for."""
+    kind = type(source)
+    return kind is FromJobInput or kind is FromRunConfig or (type(source) is FromValue and source.value is None)

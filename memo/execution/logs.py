@@ -5,13 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, Any, Self
 
 from memo.events import EventType
 from memo.execution.step import CURRENT
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class _RunLogHandler(logging.Handler):
@@ -24,45 +21,21 @@ class _RunLogHandler(logging.Handler):
 
 
 class RunLog:
-    """A context manager: while it lasts, the logger ``memo.run`` is kept with the run, and shown.
-
-    Args:
-        show: Takes a level and a line; shows it to the user.
-    """
-
-    def __init__(self, show: Callable[[str, str], None] | None = None) -> None:
-        self._show = show
-        self._handlers: list[logging.Handler] = []
+    """A context manager: while it lasts, what is logged through ``memo.run`` is kept with the run."""
 
     def __enter__(self) -> Self:
         logger = logging.getLogger("memo.run")
-        self._before = (logger.level, logger.propagate)
-        self._handlers = [_RunLogHandler()]
-        if self._show is not None:
-            self._handlers.append(_ShownHandler(self._show))
-            logger.propagate = False
+        self._level = logger.level
+        self._handler = _RunLogHandler()
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.INFO)
-        for handler in self._handlers:
-            logger.addHandler(handler)
+        logger.addHandler(self._handler)
         return self
 
     def __exit__(self, *exc: object) -> None:
         logger = logging.getLogger("memo.run")
-        for handler in self._handlers:
-            logger.removeHandler(handler)
-        logger.level, logger.propagate = self._before
-
-
-class _ShownHandler(logging.Handler):
-    def __init__(self, show: Callable[[str, str], None]) -> None:
-        super().__init__()
-        self._show = show
-
-    def emit(self, record: logging.LogRecord) -> None:
-        attempt = CURRENT.get()
-        front = f"{attempt.task.step_key}: " if attempt is not None else ""
-        self._show(record.levelname, front + self.format(record))
+        logger.removeHandler(self._handler)
+        logger.setLevel(self._level)
 
 
 class _Tee:

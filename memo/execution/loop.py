@@ -297,6 +297,10 @@ class RunLoop:
         known = self._digests.get(source.step, {}).get(source.output)
         if known is not None:
             return known
+        # What was found equal by content counts as what it is equal to.
+        stored = self.addresses.get(source.step, {}).get(source.output)
+        if stored is not None and stored.version is not None:
+            return stored.version
         assert self.plan.versions is not None
         return self.plan.versions.output(source.step, source.output)
 

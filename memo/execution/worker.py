@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from memo.events import ErrorInfo, Event
     from memo.execution.environment import RunEnvironment
 
+
 class WorkerOrders(Struct, frozen=True):
     """What a worker is told before its first task.
 

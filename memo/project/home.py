@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memo.errors import HomeError
+from memo.project.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from memo.catalog import Catalog
@@ -44,7 +45,8 @@ class Home:
         if self._catalog is None:
             from memo.catalog import Catalog
 
-            self._catalog = Catalog.open(self.path / "catalog.db")
+            read_only = self.path.is_dir() and not os.access(self.path, os.W_OK)
+            self._catalog = Catalog.open(self.path / "catalog.db", read_only=read_only)
         return self._catalog
 
     def make(self) -> None:
@@ -100,18 +102,24 @@ def _holds_settings(path: Path) -> bool:
         return False
 
 
-def find_home(
-    given: Home | str | os.PathLike[str] | None = None,
-    *,
-    setting: str | None = None,
-    root: Path | None = None,
-) -> Home:
-    """Find the home: as given, as ``MEMO_HOME`` says, as the settings say, else ``.memo`` at the project's root."""
+def find_home(given: Home | str | os.PathLike[str] | None = None, settings: Settings | None = None) -> Home:
+    """Find the home: as given, as ``MEMO_HOME`` says, as the settings say, else ``.memo`` at the project's root.
+
+    Args:
+        given: A home, or its folder.
+        settings: The project's; read where left out and needed.
+
+    Raises:
+        HomeError: It is a file.
+        ConfigError: The settings cannot be read.
+    """
     if isinstance(given, Home):
         return given
-    if given is not None:
-        return Home(given)
-    if os.environ.get(HOME_VARIABLE):
-        return Home(os.environ[HOME_VARIABLE])
-    folder = root or find_root()
-    return Home(folder / setting) if setting else Home(folder / _FOLDER)
+    folder = given if given is not None else os.environ.get(HOME_VARIABLE)
+    if not folder:
+        root = find_root()
+        folder = root / ((settings or load_settings(root)).home or _FOLDER)
+    home = Home(folder)
+    if home.path.exists() and not home.path.is_dir():
+        raise HomeError("the home is a file; it must be a folder", where=str(home.path))
+    return home

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from memo.contracts.io_manager import check_segment
 from memo.contracts.run_store import RunRecord
 from memo.definition.families import EXECUTORS, family_member
 from memo.definition.names import check_tags
 from memo.definition.reference import JobReference, reference_of
 from memo.definition.selection import select_steps
-from memo.errors import DefinitionError, HomeError
+from memo.errors import DefinitionError
 from memo.events import RunStatus
 from memo.execution.environment import WORKER_VARIABLE
 from memo.execution.logs import KeptOutput, RunLog
@@ -83,7 +84,7 @@ def plan_job(
         memoize_by_default=True,
         forecast=True,
     )
-    with prepare(job, wish, home=_home(instance)) as prepared:
+    with prepare(job, wish, home=find_home(instance)) as prepared:
         return prepared.plan
 
 
@@ -104,7 +105,7 @@ def execute_in_process(
     checked = check_tags(tags, job.where)
     wish = Wish(run_config, checked, selection_of(op_selection), input_values=input_values)
     keeps = instance is not None or is_memoized(job, checked, by_default=False)
-    home = _home(instance) if keeps else None
+    home = find_home(instance) if keeps else None
     result, loop = _run(job, wish, home=home, run_id=run_id, workers=0, target=None, listen=_silent)
     _raise_first(loop, raise_on_error)
     return result
@@ -158,7 +159,7 @@ def execute_job(
     reference = job if isinstance(job, JobReference) else None
     definition = job.load() if isinstance(job, JobReference) else job
     settings = load_settings(find_root())
-    home = _home(instance, settings)
+    home = find_home(instance, settings)
     wish = Wish(
         run_config,
         check_tags(tags, definition.where),
@@ -236,7 +237,7 @@ class _Relaunching:
         """The wish for a run that is to follow another."""
         left = remainder_of(self.home, self.job, options)
         parent, root = left.record.run_id, left.record.root_run_id or left.record.run_id
-        tags = {**wish.tags, PARENT_RUN_ID_TAG: parent, ROOT_RUN_ID_TAG: root}
+        tags = {**_own_tags(left.record), **wish.tags, PARENT_RUN_ID_TAG: parent, ROOT_RUN_ID_TAG: root}
         if options.is_from_failure:
             tags[RESUME_RETRY_TAG] = "true"
         if options.step_selection:
@@ -250,6 +251,8 @@ class _Relaunching:
                 parent,
                 root,
             )
+        if wish.selection is None and left.record.steps:
+            wish = replace(wish, selected=frozenset(key for key in left.record.steps if key in self.job.steps))
         if not options.is_from_failure:
             return wish, parent, root
         if is_memoized(self.job, tags, by_default=True):
@@ -280,6 +283,12 @@ class _Relaunching:
         )
 
 
+def _own_tags(record: RunRecord) -> dict[str, str]:
+    """The tags that a run was given, without what memo writes of its descent."""
+    descent = {PARENT_RUN_ID_TAG, ROOT_RUN_ID_TAG, RESUME_RETRY_TAG, RETRY_NUMBER_TAG, STEP_SELECTION_TAG}
+    return {name: value for name, value in record.tags.items() if name not in descent}
+
+
 def _run(
     job: JobDefinition,
     wish: Wish,
@@ -294,12 +303,12 @@ def _run(
     root: str | None = None,
 ) -> tuple[RunResult, RunLoop]:
     started = time()
-    run_id = run_id or new_run_id()
+    run_id = _checked_run_id(run_id) if run_id is not None else new_run_id()
     with prepare(job, wish, home=home, run_id=run_id) as prepared:
-        if on_plan is not None:
-            on_plan(prepared.plan, run_id)
         if home is not None:
             home.make()
+        if on_plan is not None:
+            on_plan(prepared.plan, run_id)
         if workers:
             _check_shared(job, prepared)
         record = RunRecord(
@@ -309,7 +318,7 @@ def _run(
             started,
             target=str(target) if target else None,
             run_config=_keepable(wish.run_config),
-            tags={**job.tags, **wish.tags},
+            tags=wish.tags,
             parent_run_id=parent,
             root_run_id=root,
             pid=os.getpid(),
@@ -326,6 +335,13 @@ def _run(
                 listen=listen,
                 load=_loader(prepared),
             )
+
+
+def _checked_run_id(run_id: str) -> str:
+    """Refuse an id that could not be told from a path, or from the place of versioned outputs."""
+    if check_segment(run_id) == "versioned_outputs":
+        raise DefinitionError(f"the run id {run_id!r} is where versioned outputs are kept; choose another")
+    return run_id
 
 
 def _executor(
@@ -414,15 +430,6 @@ def _workers(job: JobDefinition, run_config: Any, asked: int | None, settings: S
     if type(count) is not int or count < 1:
         raise DefinitionError(f"max_concurrent is {count!r}; it must be a whole number from 1 on")
     return count if count > 1 else 0
-
-
-def _home(instance: Home | str | os.PathLike[str] | None, settings: Settings | None = None) -> Home:
-    root = find_root()
-    found = settings or load_settings(root)
-    home = find_home(instance, setting=found.home, root=root)
-    if home.path.exists() and not home.path.is_dir():
-        raise HomeError("the home is a file; it must be a folder", where=str(home.path))
-    return home
 
 
 def _force(force: bool | Iterable[str] | str) -> bool | tuple[str, ...]:

@@ -75,16 +75,12 @@ def find_body_imports(code: CodeType, listing: Listing) -> BodyImports:
         local: joined
         for local, found_here in bound.items()
         if (joined := _joined([name for _, name in found_here]))
-        and not any(
-            op in _OTHER_USES and args[index] == local and index not in stores for index, op in enumerate(ops)
-        )
+        and not any(op in _OTHER_USES and args[index] == local and index not in stores for index, op in enumerate(ops))
     }
     for local, found_here in bound.items():
         if local not in names:
             escapes.update(found_here)
-    loads = {
-        index: names[args[index]] for index, op in enumerate(ops) if op in _LOADS and args[index] in names
-    }
+    loads = {index: names[args[index]] for index, op in enumerate(ops) if op in _LOADS and args[index] in names}
     return BodyImports(loads, escapes, silent)
 
 
@@ -103,9 +99,7 @@ def _bindings(
     bindings: list[tuple[int, int | None, ImportedName]] = []
     index += 1
     while ops[index] == _IMPORT_FROM:
-        taken = ImportedName(
-            found.level, found.names, found.whole, (*found.path, code.co_names[args[index]])
-        )
+        taken = ImportedName(found.level, found.names, found.whole, (*found.path, code.co_names[args[index]]))
         if ops[index + 1] == _SWAP:  # import a.b.c as x: one step along the dotted name
             found = taken
             index += 3

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from memo.hashing import digest
 from memo_strategies.code_objects import BOOKKEEPING
+from memo_strategies.flags import IDENTITY
 from memo_strategies.functions import compiled
 from memo_strategies.introspect import (
     MISSING,
@@ -31,9 +32,12 @@ if TYPE_CHECKING:
 
 _SKIPPED = BOOKKEEPING | {
     "__abstractmethods__", "__annotations__", "__dict__", "__non_callable_proto_members__", "__orig_bases__",
-    "__parameters__", "__slotnames__", "__weakref__", "_abc_impl",
+    "__parameters__", "__signature__", "__slotnames__", "__weakref__", "_abc_impl",
+    "__pydantic_complete__", "__pydantic_core_schema__", "__pydantic_serializer__", "__pydantic_setattr_handlers__",
+    "__pydantic_validator__",
 }  # fmt: skip
-"""What Python keeps in a class by itself, following from the rest, or from what happened to be asked of it."""
+"""What Python and pydantic keep in a class by themselves: it follows from the rest, or from what happened to be
+asked of the class, and some of it holds addresses."""
 
 _FIELD_FACTS = ("default", "default_factory", "init", "repr", "hash", "compare", "metadata", "kw_only")
 _ENUM_FACTS = frozenset({"_missing_", "_generate_next_value_", "_ignore_", "_boundary_"})
@@ -50,7 +54,7 @@ def expand_class(graph: Graph, node: Node, cls: type) -> None:
         node.own = digest("foreign class", space.owner, name, *extra)
         return
     node.kind = "class"
-    node.identity = True
+    node.flags |= IDENTITY
     attach, root = graph.attach, space.root
     tokens = [class_name(cls)]
     tokens += [f"base {attach(node, base)}" for base in class_bases(cls)]
@@ -61,6 +65,8 @@ def expand_class(graph: Graph, node: Node, cls: type) -> None:
             tokens.append(f"slot {name}")
         else:
             tokens.append(f"attribute {name} {attach(node, within(value, root), f'{node.name}.{name}')}")
+    if "__struct_config__" in class_dict(type(cls)):
+        tokens.append(f"struct {attach(node, _struct_facts(cls))}")
     if annotations_count(graph, cls):
         annotations = class_dict(cls).get("__annotations__")
         if annotations:
@@ -106,35 +112,43 @@ def _own_attributes(cls: type) -> list[tuple[str, Any]]:
     found = [(name, value) for name, value in class_dict(cls).items() if name not in _SKIPPED]
     if is_enum(cls):
         members = class_dict(cls).get("_member_map_") or {}
-        found = [
-            (name, value)
-            for name, value in found
-            if name not in members and (not name.startswith("_") or name.startswith("__") or name in _ENUM_FACTS)
-            and name not in {"__new__", "__new_member__"}
-        ]
-        found.append(("_member_map_", [(name, (instance_dict(member) or {}).get("_value_")) for name, member in members.items()]))
-        new = class_dict(cls).get("__new_member__")
-        if new is not None:
-            found.append(("__new_member__", new))
-        return found
+        found = [item for item in found if item[0] not in members and _counts_in_an_enum(item[0])]
+        values = [(name, (instance_dict(member) or {}).get("_value_")) for name, member in members.items()]
+        return [*found, ("_member_map_", values)]
     return [(name, _field_facts(value) if name == "__dataclass_fields__" else value) for name, value in found]
+
+
+def _counts_in_an_enum(name: str) -> bool:
+    """Whether an enum's attribute is the author's: ``__new__`` is put there by Python, over the author's own."""
+    return (not name.startswith("_") or name.startswith("__") or name in _ENUM_FACTS) and name != "__new__"
 
 
 def _field_facts(fields: Any) -> Any:
     """The fields of a dataclass without their annotations."""
     if type(fields) is not dict:
         return fields
+    found = {name: field for name, field in fields.items() if class_module(type(field)) == "dataclasses"}
     return {
-        name: [getattr(field, fact, None) for fact in _FIELD_FACTS] + [getattr(getattr(field, "_field_type", None), "name", None)]
-        for name, field in fields.items()
-        if class_module(type(field)) == "dataclasses"
+        name: [
+            getattr(getattr(field, "_field_type", None), "name", None),
+            *[getattr(field, f, None) for f in _FIELD_FACTS],
+        ]
+        for name, field in found.items()
     }
+
+
+def _struct_facts(cls: Any) -> list[Any]:
+    """What `msgspec.Struct` keeps of a class out of its dictionary."""
+    defaults = [(type(each).__name__, getattr(each, "factory", each)) for each in cls.__struct_defaults__]
+    config = cls.__struct_config__
+    facts = [(name, getattr(config, name)) for name in sorted(class_dict(type(config))) if not name.startswith("__")]
+    return [cls.__struct_encode_fields__, defaults, facts]
 
 
 def is_enum(cls: type) -> bool:
     """Whether it is an enum, in whatever way derived."""
     module = sys.modules.get("enum")
-    return module is not None and module.EnumMeta in class_mro(type(cls))
+    return module is not None and any(base is module.EnumMeta for base in class_mro(type(cls)))
 
 
 def annotations_count(graph: Graph, cls: type) -> bool:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from memo.hashing import digest, value_digest
 from memo_strategies.body_imports import ImportedName, find_body_imports
+from memo_strategies.flags import REBINDS, REFLECTS, SUBCLASSES
 from memo_strategies.instructions import HAS_LOCAL, HAS_NAME, LOADS_CONSTANT, NAME_SHIFT, OPS, Listing, flow, numbers
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _SET_FUNCTION_ATTRIBUTE = OPS.get("SET_FUNCTION_ATTRIBUTE", -1)
 _BUILD_TUPLE = OPS["BUILD_TUPLE"]
 _PRECALL = OPS.get("PRECALL", -1)
 _CALL = OPS["CALL"]
+_PUSH_NULL = OPS["PUSH_NULL"]
 
 _ANNOTATIONS, _CLOSURE = 4, 8
 """Flags of MAKE_FUNCTION and SET_FUNCTION_ATTRIBUTE."""
@@ -42,13 +44,18 @@ BOOKKEEPING = frozenset({"__module__", "__qualname__", "__doc__", "__firstlineno
 """What a class body stores by itself: where the class stands, and its docstring."""
 
 REFLECTIVE = frozenset({
-    "__annotations__", "__closure__", "__code__", "__defaults__", "__doc__", "__kwdefaults__", "__module__",
-    "__name__", "__qualname__", "__signature__", "__subclasses__",
+    "__annotations__", "__code__", "__doc__", "__module__", "__name__", "__qualname__", "__signature__",
+    "__subclasses__",
 })  # fmt: skip
 """Attributes through which code can see what otherwise does not count."""
 
+_NAMES = frozenset({"__name__", "__qualname__"})
+
 SEES_LOCALS = frozenset({"dir", "eval", "exec", "f_locals", "locals", "vars"})
 """Names through which code can see the names of its local variables."""
+
+_DATACLASS_MADE = "__create_fn__.<locals>."
+"""Methods that `dataclasses` writes: they show the name of their own class, which counts anyway."""
 
 READS_FILES = frozenset({"read_text", "read_bytes", "iterdir", "rglob"})
 """Methods whose names give away that a file is read."""
@@ -91,8 +98,7 @@ class CodeSummary(Struct, frozen=True):
         named_hash: The same with the names in the holes, as the author reads them.
         holes: In the order control meets them, those of nested code included.
         rebinds: The globals that it assigns or deletes.
-        reflects: Whether it loads names, docs or annotations of things.
-        subclasses: Whether it asks classes for their subclasses.
+        flags: What is special about it, as a node has it (`memo_strategies.flags`).
         file_reads: Where it calls methods that read files, with the method's name.
     """
 
@@ -100,8 +106,7 @@ class CodeSummary(Struct, frozen=True):
     named_hash: str
     holes: tuple[Hole, ...]
     rebinds: frozenset[str]
-    reflects: bool
-    subclasses: bool
+    flags: int
     file_reads: tuple[tuple[str, Place], ...]
 
 
@@ -160,8 +165,7 @@ class _Reader:
         self.slots: dict[object, int] = {}
         self.holes: list[Hole] = []
         self.rebinds: set[str] = set()
-        self.reflects = False
-        self.subclasses = False
+        self.flags = 0
         self.file_reads: list[tuple[str, Place]] = []
 
     def summary(self) -> CodeSummary:
@@ -169,9 +173,9 @@ class _Reader:
         chains = self._chains()
         code = self.code
         parameters = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
+        counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & _FLAGS_THAT_COUNT)
         tokens = [
-            f"{code.co_argcount} {code.co_posonlyargcount} {code.co_kwonlyargcount}"
-            f" {code.co_flags & _FLAGS_THAT_COUNT}",
+            " ".join(map(str, counts)),
             *code.co_varnames[: None if SEES_LOCALS.intersection(code.co_names) else parameters],
         ]
         for index, mark in flow(self.listing, self.dropped):
@@ -188,8 +192,7 @@ class _Reader:
             digest("named code", own, *names) if names else own,
             tuple(self.holes),
             frozenset(self.rebinds),
-            self.reflects,
-            self.subclasses,
+            self.flags & ~REFLECTS if code.co_qualname.startswith(_DATACLASS_MADE) else self.flags,
             tuple(self.file_reads),
         )
 
@@ -201,6 +204,8 @@ class _Reader:
                     self.dropped[index] = self.dropped[index - 1] = True
             elif op == _MAKE_FUNCTION:
                 self._drop_annotations(index)
+            elif op == _PUSH_NULL:  # part of how a call is made, which the call itself says
+                self.dropped[index] = True
         if self.imports is not None:
             for index in self.imports.silent:
                 self.dropped[index] = True
@@ -245,8 +250,8 @@ class _Reader:
 
     def _token(self, index: int, chain: tuple[str, ...]) -> str:
         op, arg = self.listing.ops[index], self.listing.args[index]
-        for name in chain:
-            self._notice_attribute(name, index)
+        for at, name in enumerate(chain):
+            self._notice_attribute(name, index, of_class=at > 0 and chain[at - 1] == "__class__")
         if self.imports is not None:
             imported = self.imports.loads.get(index)
             if imported is not None:
@@ -271,8 +276,9 @@ class _Reader:
             return f"{op} {name} {self._hole(index, name, None, chain, local_first=True)}"
         if op in _REBINDS:
             self.rebinds.add(name)
+            self.flags |= REBINDS
         elif op in _ATTRIBUTES:
-            self._notice_attribute(name, index)
+            self._notice_attribute(name, index, of_class=name in _NAMES and self._is_of_a_class(index))
             return f"attribute {name}"
         return f"{op} {arg & (1 << shift) - 1} {name}"
 
@@ -311,7 +317,7 @@ class _Reader:
         if type(constant) is CodeType:
             return self._nested(constant, index)
         if type(constant) is str and constant in REFLECTIVE:
-            self._notice_attribute(constant, 0)
+            self._notice_attribute(constant, 0, of_class=False)
         return constant_token(constant)
 
     def _nested(self, code: CodeType, index: int) -> str:
@@ -319,20 +325,32 @@ class _Reader:
         first = len(self.holes)
         self.holes += found.holes
         self.rebinds |= found.rebinds
-        self.reflects |= found.reflects
-        self.subclasses |= found.subclasses
+        self.flags |= found.flags
         self.file_reads += found.file_reads
         return f"code {found.hash} {first}"
 
-    def _notice_attribute(self, name: str, index: int) -> None:
+    def _notice_attribute(self, name: str, index: int, *, of_class: bool) -> None:
         if name in REFLECTIVE:
-            self.reflects = True
-            self.subclasses |= name == "__subclasses__"
+            if not (of_class and name in _NAMES):
+                self.flags |= REFLECTS
+            if name == "__subclasses__":
+                self.flags |= SUBCLASSES
         elif name in READS_FILES:
             self.file_reads.append((name, Place(self.path, self.listing.offsets[index])))
 
+    def _is_of_a_class(self, index: int) -> bool:
+        """Whether the attribute is taken of ``x.__class__`` or ``type(x)``: a class's name counts anyway."""
+        ops, args, names = self.listing.ops, self.listing.args, self.code.co_names
+        before = index - 1
+        if before >= 0 and ops[before] in _ATTRIBUTES:
+            return names[args[before] >> NAME_SHIFT.get(ops[before], 0)] == "__class__"
+        start = self.listing.items_before(index, 1)
+        if start is not None and ops[start] == _PUSH_NULL:
+            start += 1
+        return start is not None and ops[start] == _LOAD_GLOBAL and names[args[start] >> 1] == "type"
 
-def constant_token(constant: Any) -> str:
+
+def constant_token(constant: Any) -> str:  # noqa: PLR0911 - a table of types, and they may not be hashed
     """Write a constant of a code object by type and value: 1, 1.0, True and -0.0 all differ."""
     kind = type(constant)
     if kind is str:

@@ -46,12 +46,19 @@ def settle(root: Node) -> None:
 
 def _close(head: Node, open_nodes: list[Node]) -> None:
     """Hash the component whose first node is ``head``: it is the end of the open ones."""
-    if open_nodes[-1] is head and not any(child is head for _, child in head.edges):
-        open_nodes.pop()
-        head.full = joined(head, [child.full for _, child in head.edges])
-        if head.unordered:
-            head.edges.sort(key=_full_of_child)
-        return
+    if open_nodes[-1] is head:
+        reached = head.flags
+        fulls: list[str] = []
+        for _, child in head.edges:
+            reached |= child.reached
+            fulls.append(child.full)
+        if all(fulls):  # else it reaches itself
+            open_nodes.pop()
+            head.reached = reached
+            head.full = joined(head, fulls)
+            if head.unordered:
+                head.edges.sort(key=_full_of_child)
+            return
     members: list[Node] = []
     while not members or members[-1] is not head:
         members.append(open_nodes.pop())
@@ -82,7 +89,13 @@ def _refine(members: list[Node]) -> None:
         if last:
             break
     whole = digest("component", *sorted(set(colours.values())))
+    reached = 0
     for node in members:
+        reached |= node.flags
+        for _, child in node.edges:
+            reached |= child.reached
+    for node in members:
+        node.reached = reached
         node.full = digest("member", whole, colours[id(node)])
     for node in members:
         if node.unordered:

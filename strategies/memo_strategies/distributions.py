@@ -17,7 +17,9 @@ _NOT_ALNUM = re.compile(r"[-_.]+")
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 
-_FOR_DEVELOPERS = re.compile(r"(^|[-_.])(all|complete|full|tests?|testing|docs?|dev|develop|development|lint|typing|ci)($|[-_.])")
+_FOR_DEVELOPERS = re.compile(
+    r"(^|[-_.])(all|complete|full|tests?|testing|docs?|dev|develop|development|lint|typing|ci)($|[-_.])"
+)
 """Extras that say nothing of how the distribution runs, or repeat what others say."""
 
 _OURS = {"memo-pipelines"}
@@ -73,8 +75,9 @@ class Distributions:
         listing = self._listing(folder)
         # The likeliest first: most distributions are named after the one module they bring.
         likely = listing.get(normalised(entry.partition(".")[0]), [])
-        for paths in (likely, [path for paths in listing.values() for path in paths]):
-            found = [found for path in paths if entry in (found := self._distribution(path)).modules]
+        everything = [path for paths in listing.values() for path in paths]
+        for candidates in (likely, everything):
+            found = [each for each in map(self._distribution, candidates) if entry in each.modules]
             if found:
                 return tuple(sorted(found, key=lambda each: each.name))
         return ()
@@ -84,7 +87,7 @@ class Distributions:
         if found is None:
             found = self._listings[folder] = {}
             try:
-                entries = sorted(os.listdir(folder or "."))  # noqa: PTH208 - a Path for each entry costs more than all the rest
+                entries = sorted(os.listdir(folder or "."))
             except OSError:
                 entries = []
             for entry in entries:
@@ -113,7 +116,7 @@ def _read_distribution(path: str) -> Distribution:
     for line in headers:
         key, _, value = line.partition(":")
         fields.setdefault(key.lower(), []).append(value.strip())
-    entry = os.path.basename(path)  # noqa: PTH119 - see _listing
+    entry = os.path.basename(path)
     stem = entry.rpartition(".")[0].split("-")
     name = (fields.get("name") or [stem[0]])[0]
     version = (fields.get("version") or [stem[1] if len(stem) > 1 else ""])[0]
@@ -122,7 +125,7 @@ def _read_distribution(path: str) -> Distribution:
 
 def _text(folder: str, file: str) -> str:
     try:
-        with open(f"{folder}/{file}" if file else folder, encoding="utf-8", errors="replace") as stream:  # noqa: PTH123 - see _listing
+        with open(f"{folder}/{file}" if file else folder, encoding="utf-8", errors="replace") as stream:
             return stream.read()
     except OSError:
         return ""

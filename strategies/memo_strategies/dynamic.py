@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 MODULE_FACTS = frozenset({
-    "__builtins__", "__cached__", "__debug__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__",
+    "__builtins__", "__cached__", "__debug__", "__file__", "__loader__", "__name__", "__package__", "__path__",
+    "__spec__",
 })  # fmt: skip
 """Globals that say where a module is, not what it holds: they do not count, so that moves and scripts hit."""
 
@@ -64,15 +65,21 @@ def reflects(name: str) -> bool:
     return name in _REFLECTORS or name.startswith(_REFLECTING_MODULES)
 
 
-def warning(places: dict[str, list[str]]) -> str:
+_MOST_SHOWN = 4
+
+
+def warning(found: list[tuple[str, str]]) -> str:
     """One sentence on all that one op does which cannot be followed.
 
     Args:
-        places: What is at each ``file:line``, the op's own lines first.
+        found: Pairs of ``file:line`` and what is there, the op's own lines first.
     """
-    where, *others = places
-    also = f" (also at {', '.join(others[:3])}{', …' if len(others) > 3 else ''})" if others else ""
+    shown: dict[str, list[str]] = {}
+    for where, what in found[:_MOST_SHOWN]:
+        shown.setdefault(where, []).append(what)
+    text = "; ".join(f"{where}: {', '.join(whats)}" for where, whats in shown.items())
+    more = f"; and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else ""
     return (
-        f"{where}: {'; '.join(places[where])}{also}: what changes behind that is not seen. Give what is read as "
-        "config or as an input, or declare version= and raise it when it changes"
+        f"{text}{more}. What changes behind that is not seen: give what is read as config or as an input, or declare "
+        "version= and raise it when it changes"
     )

@@ -15,7 +15,10 @@ from msgspec import Struct
 from memo.content import content_digest
 from memo.hashing import Hasher, digest
 from memo.ownership import owner_of_module
-from memo_strategies.introspect import class_module, is_class, is_module, type_label
+from memo_strategies.introspect import ATOMS, class_module, ids, is_class, is_module, type_label
+
+_LIMIT = 256 * 1024 * 1024
+"""Bytes written before giving up: shared parts are written out wherever they occur, which can grow without bound."""
 
 _HARMLESS = frozenset({"logging.Logger", "logging.RootLogger", "logging.LoggerAdapter"})
 
@@ -41,33 +44,45 @@ def pickled(value: Any) -> Pickled | None:
 
 
 def _pickled(value: Any) -> Pickled:
-    hasher = Hasher()
+    sink = _Sink()
     buffers: list[pickle.PickleBuffer] = []
-    pickler = _Pickler(hasher, buffers)
+    pickler = _Pickler(sink, buffers)
     pickler.dump(value)
     for buffer in buffers:
         raw = buffer.raw()
-        hasher.write(b"%d:" % raw.nbytes)
-        hasher.write(raw)
-    return Pickled(hasher.hexdigest(), tuple(pickler.objects))
+        sink.hasher.write(b"%d:" % raw.nbytes)
+        sink.hasher.write(raw)
+    return Pickled(sink.hasher.hexdigest(), tuple(pickler.objects))
+
+
+class _Sink:
+    """Where the pickler writes: a hasher, up to a limit."""
+
+    def __init__(self) -> None:
+        self.hasher = Hasher()
+
+    def write(self, data: bytes | memoryview, /) -> int:
+        if self.hasher.size > _LIMIT:
+            raise pickle.PicklingError
+        return self.hasher.write(data)
 
 
 class _Pickler(pickle.Pickler):
-    def __init__(self, hasher: Hasher, buffers: list[pickle.PickleBuffer]) -> None:
-        super().__init__(hasher, protocol=5, buffer_callback=buffers.append)
+    def __init__(self, sink: _Sink, buffers: list[pickle.PickleBuffer]) -> None:
+        super().__init__(sink, protocol=5, buffer_callback=buffers.append)
         self.fast = True  # without a memo: sharing and interning do not show
         self.objects: list[Any] = []
 
     def persistent_id(self, obj: Any) -> Any:
         kind = type(obj)
-        if kind in _WRITTEN_OUT:
+        if id(kind) in _WRITTEN_OUT:
             return None
         if kind is set or kind is frozenset:
             return self._members(obj)
         if type_label(obj) in _HARMLESS:
             return f"harmless {type_label(obj)}"
         if (
-            kind in _FOLLOWED
+            id(kind) in _FOLLOWED
             or is_class(obj)
             or is_module(obj)
             or owner_of_module(class_module(kind)) in {"user", "memo"}
@@ -82,6 +97,9 @@ class _Pickler(pickle.Pickler):
             found = content_digest(obj)
             if found is not None:
                 return str, (found,)
+        if type_label(obj) == "pydantic._internal._decorators.Decorator":
+            # It names its class by address; the class is reached by itself.
+            return dict, (), None, None, iter([(name, each) for name, each in vars(obj).items() if name != "cls_ref"])
         return NotImplemented
 
     def _members(self, members: Any) -> str:
@@ -92,5 +110,5 @@ class _Pickler(pickle.Pickler):
         return digest("members", *[each.digest for each in found])
 
 
-_WRITTEN_OUT = frozenset({type(None), bool, int, float, complex, str, bytes, list, tuple, dict})
-_FOLLOWED = frozenset({FunctionType, BuiltinFunctionType, MethodType})
+_WRITTEN_OUT = ATOMS | ids(list, tuple, dict)
+_FOLLOWED = ids(FunctionType, BuiltinFunctionType, MethodType)

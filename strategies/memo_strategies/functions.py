@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType
+import sys
 from typing import TYPE_CHECKING, Any
 
 from memo.hashing import digest
 from memo.ownership import owner_of_module
 from memo_strategies.code_objects import line_of, summarise
+from memo_strategies.flags import REFLECTS
 from memo_strategies.introspect import is_class, is_module, module_dict
 from memo_strategies.names import fill, qualified_name
 from memo_strategies.paths import within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType
 
     from memo_strategies.code_objects import CodeSummary
     from memo_strategies.graph import Graph, Node, Space
@@ -36,9 +38,11 @@ def expand_function(graph: Graph, node: Node, function: FunctionType) -> None:
         _expand_foreign(graph, node, function)
         return
     summary = node.summary = summarise(code)
+    node.code = code
     node.kind = "function"
     node.name = f"{space.name}.{code.co_qualname}"
-    node.reflects = summary.reflects
+    if summary.flags:
+        node.flags |= summary.flags
     tokens = _names(graph, node, function, space, summary)
     if function.__closure__ or function.__defaults__ or function.__kwdefaults__ or function.__dict__:
         tokens += _surroundings(graph, node, function)
@@ -55,11 +59,12 @@ def _names(graph: Graph, node: Node, function: FunctionType, space: Space, summa
         found = known.get(hole.key) or fill(graph, hole, function, space)
         tokens.append(found.token)
         edges += found.edges
-        if found.notes or found.reflects:
+        if found.special:
             line = line_of(function.__code__, hole.place)
             for what in found.notes:
                 node.note(what, line)
-            node.reflects |= found.reflects
+            if found.reflects:
+                node.flags |= REFLECTS
     return tokens
 
 
@@ -79,9 +84,10 @@ def _surroundings(graph: Graph, node: Node, function: FunctionType) -> Iterator[
     for index, value in enumerate(defaults):
         name = code.co_varnames[first + index]
         yield f"default {first + index} {graph.attach(node, within(value, root), f'{node.name} default {name}')}"
-    for name, value in sorted((function.__kwdefaults__ or {}).items()):
+    for name, value in sorted(function.__kwdefaults__.items()) if function.__kwdefaults__ else ():
         yield f"default {name} {graph.attach(node, within(value, root), f'{node.name} default {name}')}"
-    for name, value in sorted(item for item in function.__dict__.items() if type(item[0]) is str):
+    attributes = function.__dict__
+    for name, value in sorted(item for item in attributes.items() if type(item[0]) is str) if attributes else ():
         yield f"attribute {name} {graph.attach(node, within(value, root), f'{node.name}.{name}')}"
 
 
@@ -123,8 +129,6 @@ def expand_builtin(graph: Graph, node: Node, function: BuiltinFunctionType) -> N
 
 def compiled(graph: Graph, node: Node, module: str | None) -> list[str]:
     """What counts of compiled code: of a distribution its version, of the user's own the file."""
-    import sys
-
     if module is None or owner_of_module(module) in {"stdlib", "memo"}:
         return []
     found = sys.modules.get(module)
@@ -142,6 +146,7 @@ def expand_method(graph: Graph, node: Node, method: MethodType) -> None:
 
 def expand_code(_: Graph, node: Node, code: CodeType) -> None:
     """A code object as a value: what it would load is not known, so the names count."""
+    node.kind = "value"
     node.own = digest("code object", summarise(code).named_hash)
 
 

@@ -10,14 +10,16 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from memo.hashing import digest, value_digest
+from memo.hashing import Hasher, digest, value_digest
 from memo.ownership import owner_of_namespace
 from memo_strategies.components import settle
 from memo_strategies.distributions import Distribution, Distributions
-from memo_strategies.introspect import class_module, is_module, module_dict
+from memo_strategies.flags import NOTED
+from memo_strategies.introspect import ATOMS, class_module, is_module, module_dict
 
 if TYPE_CHECKING:
-    from memo.contracts.version_strategy import CodePart
+    from types import CodeType
+
     from memo.ownership import Owner
     from memo_strategies.code_objects import CodeSummary
     from memo_strategies.names import Filling
@@ -38,11 +40,11 @@ class Node:
         edges: What it reaches, in order, each with the name it has there, if any.
         full: The hash with all that is reached; empty until that is known.
         unordered: Whether the order of its edges means nothing.
-        identity: Whether two equal ones are still two: what changes one does not change the other.
-        reflects: Whether it looks at names, docs or annotations of other things.
+        flags: What is special about it (`memo_strategies.flags`); `reached` has that of all it reaches, too.
         notes: What could not be followed: (what, line or None).
-        summary: Of a function's code.
+        code: A function's code object, with its `summary`.
         space: Where a function's or a class's globals are.
+        detail: What to show of a value that may change later; None for the others.
     """
 
     # Defaults stand on the class: most nodes need few of these, and nodes are made by the thousand.
@@ -51,15 +53,15 @@ class Node:
     own = ""
     full = ""
     unordered = False
-    identity = False
-    reflects = False
+    flags = 0
+    reached = 0
     notes: list[tuple[str, int | None]] | None = None
+    code: CodeType | None = None
     summary: CodeSummary | None = None
     space: Space | None = None
+    detail: str | None = None
     index = 0
     low = 0
-    part: CodePart | None = None
-    parts: dict[str, CodePart] | None = None
 
     def __init__(self, obj: object) -> None:
         self.obj: Any = obj
@@ -70,6 +72,7 @@ class Node:
         if self.notes is None:
             self.notes = []
         self.notes.append((what, line))
+        self.flags |= NOTED
 
 
 class Space:
@@ -126,6 +129,7 @@ class Graph:
         self._spaces: dict[int, Space] = {}
         self._nowhere: dict[str, dict[str, Any]] = {}
         self._packages: dict[str, Node] = {}
+        self._file_digests: dict[str, str] = {}
         self.slots: dict[int, list[tuple[str, Any]]] = {}
         self._installed_now = Distributions()
 
@@ -146,6 +150,7 @@ class Graph:
             expander_of(node.obj)(self, node, node.obj)
             if not node.edges:
                 node.full = node.own
+                node.reached = node.flags
         if not root.full:
             settle(root)
         return root
@@ -156,7 +161,7 @@ class Graph:
         Returns:
             What stands for it in the node's own content.
         """
-        if not name and (obj is None or type(obj) in ATOMS):
+        if not name and id(type(obj)) in ATOMS:
             return "=" + value_digest(obj)
         node.edges.append((name, self.node(obj)))
         return "@"
@@ -189,6 +194,28 @@ class Graph:
         found = (_INSTALLED.of_file(file) if loaded else ()) or self._installed_now.of_file(file)
         return tuple(self._package(each) for each in found)
 
+    def file_digest(self, file: object) -> str:
+        """The digest of a file of compiled code, which has no code objects to go by."""
+        if type(file) is not str:
+            return ""
+        found = self._file_digests.get(file)
+        if found is None:
+            hasher = Hasher()
+            try:
+                with open(file, "rb") as stream:
+                    while block := stream.read(1 << 20):
+                        hasher.write(block)
+            except OSError:
+                hasher.write(b"gone")
+            found = self._file_digests[file] = hasher.hexdigest()
+        return found
+
+    def close(self) -> None:
+        """Let go of what was kept for finding more: nodes that are still in use stay."""
+        for space in self._spaces.values():
+            space.fillings.clear()
+        self._nodes.clear()
+
     def _package(self, distribution: Distribution) -> Node:
         node = self._packages.get(distribution.name)
         if node is None:
@@ -203,7 +230,3 @@ class Graph:
             if not node.edges:
                 node.full = node.own
         return node
-
-
-ATOMS = frozenset({bool, int, float, complex, str, bytes})
-"""Types whose values hold nothing else."""

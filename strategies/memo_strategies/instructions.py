@@ -13,8 +13,6 @@ import opcode
 import sys
 from typing import TYPE_CHECKING
 
-from _opcode import stack_effect
-
 if TYPE_CHECKING:
     from types import CodeType
 
@@ -162,7 +160,7 @@ class Listing:
             if index < 0 or self.ops[index] in JUMPS or index + 1 in self.targets:
                 return None
             op = self.ops[index]
-            needed -= stack_effect(op, self.args[index] if op in _HAS_ARGUMENT else None, jump=False)
+            needed -= opcode.stack_effect(op, self.args[index] if op in _HAS_ARGUMENT else None, jump=False)
         return index
 
 
@@ -196,8 +194,7 @@ def flow(listing: Listing, dropped: list[bool]) -> list[tuple[int, str]]:
         walk.go(start)
     place = walk.place
     return [
-        (index, mark if target is None else f"{mark}@{place.get(target, -1)}")
-        for index, mark, target in walk.steps
+        (index, mark if target is None else f"{mark}@{place.get(target, -1)}") for index, mark, target in walk.steps
     ]
 
 
@@ -243,7 +240,7 @@ class _Walk:
             return _TURNED[name], self.settle(onward), target
         return name, target, onward
 
-    def go(self, index: int) -> None:
+    def go(self, index: int) -> None:  # noqa: C901 - one step of the walk, at its speed
         """List instructions from here until control ends, or comes to a place met before."""
         ops, place, steps, starts = self.ops, self.place, self.steps, self.starts
         handler: tuple[int, int, int] | None = None

@@ -16,6 +16,9 @@ _name: Any = type.__dict__["__name__"].__get__
 _qualname: Any = type.__dict__["__qualname__"].__get__
 _module: Any = type.__dict__["__module__"].__get__
 _flags: Any = type.__dict__["__flags__"].__get__
+_base: Any = type.__dict__["__base__"].__get__
+_basicsize: Any = type.__dict__["__basicsize__"].__get__
+_module_dict: Any = vars(ModuleType)["__dict__"].__get__
 _subclasses: Any = type.__dict__["__subclasses__"]
 
 _HEAP_TYPE = 1 << 9
@@ -26,6 +29,15 @@ class Missing:
 
 
 MISSING = Missing()
+
+
+def ids(*classes: type) -> frozenset[int]:
+    """Classes by id, for asking whether a type is one of these: a metaclass of the user's may define ``__hash__``."""
+    return frozenset(map(id, classes))
+
+
+ATOMS = ids(bool, int, float, complex, str, bytes, type(None))
+"""The types whose values hold nothing else."""
 
 
 def is_class(obj: object) -> bool:
@@ -88,7 +100,7 @@ def is_heap_type(cls: type) -> bool:
 
 def module_dict(module: object) -> dict[str, Any]:
     """A module's own namespace."""
-    found: dict[str, Any] = ModuleType.__dict__["__dict__"].__get__(module)
+    found: dict[str, Any] = _module_dict(module)
     return found
 
 
@@ -114,6 +126,15 @@ def slot_descriptors(cls: type) -> list[tuple[str, Any]]:
         for name, found in _dict(base).items()
         if type(found) is MemberDescriptorType and name != "__weakref__"
     ]
+
+
+def hides_state(cls: type) -> bool:
+    """Whether instances hold something, by this class itself, that no attribute shows: compiled classes do."""
+    base = _base(cls)
+    own = _dict(cls)
+    seen = sum(type(found) is MemberDescriptorType for found in own.values())
+    seen += ("__dict__" in own) + ("__weakref__" in own)
+    return base is not None and bool(_basicsize(cls) > _basicsize(base) + 8 * seen)
 
 
 def type_label(obj: object) -> str:

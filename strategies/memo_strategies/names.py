@@ -13,10 +13,9 @@ from msgspec import Struct
 from memo.ownership import owner_of_module, owner_of_namespace
 from memo_strategies.body_imports import ImportedName
 from memo_strategies.dynamic import IMPORTERS, MODULE_FACTS, reflects, what_cannot_be_followed
+from memo_strategies.graph import Node
 from memo_strategies.introspect import MISSING, class_module, class_qualname, is_class, is_module, module_dict
 from memo_strategies.paths import within
-
-from memo_strategies.graph import Node  # noqa: TC001 - msgspec reads the annotations of a Struct
 
 if TYPE_CHECKING:
     from memo.ownership import Owner
@@ -42,12 +41,14 @@ class Filling(Struct):
         edges: What it leads to.
         notes: What about it cannot be followed.
         reflects: Whether it looks at names, docs or annotations of other things.
+        special: Whether there is more to it than the token and the edges.
     """
 
     token: str = ""
     edges: list[tuple[str, Node]] = []
     notes: list[str] = []
     reflects: bool = False
+    special: bool = False
 
 
 def fill(graph: Graph, hole: Hole, function: FunctionType, space: Space) -> Filling:
@@ -57,7 +58,7 @@ def fill(graph: Graph, hole: Hole, function: FunctionType, space: Space) -> Fill
     name = hole.name
     if hole.imported is not None:
         filling.token = search.imported(hole.imported, hole.attributes)
-    elif name in MODULE_FACTS:
+    elif name in MODULE_FACTS or (hole.local_first and name == "__annotations__"):
         filling.token = f"fact {name}"
     else:
         found = space.namespace.get(name, MISSING)
@@ -67,6 +68,7 @@ def fill(graph: Graph, hole: Hole, function: FunctionType, space: Space) -> Fill
             filling.token = search.followed(found, space.name, name, hole.attributes)
         elif not hole.local_first:
             filling.token = f"missing {name}"
+    filling.special = bool(filling.notes) or filling.reflects
     space.fillings[hole.key] = filling
     return filling
 
@@ -136,7 +138,8 @@ class _Search:
             if not self._import(name):
                 return f"missing module {name}"
         module: Any = sys.modules.get(last if found.whole else last.partition(".")[0])
-        if found.whole and found.path and found.path[0] not in module_dict(module) and "__path__" in module_dict(module):
+        package = module_dict(module) if found.whole and found.path else {}
+        if "__path__" in package and found.path[0] not in package:
             self._import(f"{last}.{found.path[0]}", needed=False)
         return self.followed(module, "", last, (*found.path, *attributes))
 
@@ -201,9 +204,9 @@ class _Search:
         edges.append(("", graph.node(obj)))
         if owner_of(graph, obj) == "user":
             return ""
-        return self._named(known_as, counts=False)
+        return self._named(known_as)
 
-    def _named(self, name: str, *, counts: bool = True) -> str:
+    def _named(self, name: str) -> str:
         """Notice what the thing of this name hides; gives what counts of it."""
         if name in IMPORTERS and self.argument is not None:
             return self.imported_text(self.argument)
@@ -214,7 +217,7 @@ class _Search:
             self.note(hidden)
         if reflects(name):
             self.filling.reflects = True
-        return f"named {name}" if counts else ""
+        return f"named {name}"
 
     def imported_text(self, name: str) -> str:
         """Follow ``import_module("x")``: what it gives can be used in any way, so the module counts whole."""

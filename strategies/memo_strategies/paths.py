@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from memo_strategies.introspect import ATOMS
+
 
 class SourcePath:
     """A text or a path under the folder that the imports of its module begin at."""
@@ -18,11 +20,14 @@ class SourcePath:
 
 def within(value: Any, root: str | None) -> Any:
     """Give the value itself, or the `SourcePath` that stands for it where it lies under ``root``."""
+    kind = type(value)
     if root is None or len(root) < 2:
         return value
-    if type(value) is str:
+    if kind is str:
         text = value
-    elif _is_path(type(value)):
+    elif id(kind) in ATOMS:
+        return value
+    elif _is_path(kind):
         text = str(value)
     else:
         return value
@@ -34,4 +39,4 @@ def within(value: Any, root: str | None) -> Any:
 def _is_path(kind: type) -> bool:
     """Whether it is one of the path classes themselves: text of other classes is the user's to make."""
     pathlib = sys.modules.get("pathlib")
-    return pathlib is not None and kind in {pathlib.PosixPath, pathlib.PurePosixPath}
+    return pathlib is not None and (kind is pathlib.PosixPath or kind is pathlib.PurePosixPath)

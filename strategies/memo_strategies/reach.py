@@ -1,225 +1,143 @@
-"""What one op reaches, out of the graph: its version, the parts of it, and what could not be followed."""
+"""What one op reaches, out of the graph: its version, and what could not be followed."""
 
 from __future__ import annotations
 
 import sys
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from memo.contracts.version_strategy import CodePart, CodeVersion
+from memo.contracts.version_strategy import CodeVersion
 from memo.hashing import digest
-from memo_strategies.distributions import Distribution
+from memo_strategies.code_objects import line_of
 from memo_strategies.dynamic import warning
-from memo_strategies.introspect import class_dict, class_subclasses
+from memo_strategies.flags import IDENTITY, NOTED, REBINDS, REFLECTS, SUBCLASSES
+from memo_strategies.introspect import class_subclasses
+from memo_strategies.parts import Parts
 from memo_strategies.reflection import reflected
-from memo_strategies.showing import short_repr
 
 if TYPE_CHECKING:
+    from memo.contracts.version_strategy import CodePart
     from memo_strategies.graph import Graph, Node
     from memo_strategies.source_text import SourceTexts
 
-_RECIPE = 1
+_RECIPE = "1"
 """The number of this way of hashing: raised whenever the same code would get another hash."""
 
 _PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
-_PYTHON_PART = CodePart("package", "python", digest("python", _PYTHON), _PYTHON)
 
 
-class Reach:
-    """All that is reached from one object, in an order that nothing but its content decides."""
+def version_of(graph: Graph, obj: object, texts: SourceTexts) -> CodeVersion:
+    """The version of all that is reached from an object."""
+    root = graph.settled(obj)
+    flags = root.reached
+    starts = [root]
+    if not flags:
+        return _joined(starts, {}, (), texts)
+    if flags & SUBCLASSES:
+        _add_subclasses(graph, starts)
+        for node in starts:
+            flags |= node.reached
+    order = walk(starts)
+    extras = {
+        "which things are shared": _sharing(order) if flags & IDENTITY else "",
+        "which globals are assigned": _bindings(order) if flags & REBINDS else "",
+        "names, docs and annotations": reflected(order) if flags & REFLECTS else "",
+    }
+    found = {what: hashed for what, hashed in extras.items() if hashed}
+    return _joined(starts, found, _warnings(order) if flags & NOTED else (), texts)
 
-    def __init__(self, graph: Graph, start: object) -> None:
-        self.graph = graph
-        self.starts = [graph.settled(start)]
-        self.nodes: dict[int, int] = {}
-        self.order: list[tuple[str, Node]] = []
-        self.also: list[tuple[str, Node]] = []
-        self.extend()
 
-    def extend(self) -> None:
-        """Walk from the starts to everything that has not been reached yet."""
-        nodes, order = self.nodes, self.order
-        work = [("", node) for node in reversed(self.starts)]
-        while work:
-            name, node = work.pop()
-            if id(node) in nodes:
-                if name:
-                    self.also.append((name, node))  # one value, known by several names
-                continue
-            nodes[id(node)] = len(order)
-            order.append((name, node))
-            if node.edges:
-                work += node.edges[::-1]
+def _joined(starts: list[Node], extras: dict[str, str], warnings: tuple[str, ...], texts: SourceTexts) -> CodeVersion:
+    counted = [part for extra in extras.items() for part in extra]
+    version = digest("source", _RECIPE, _PYTHON, *counted, *[node.full for node in starts])
+    # Made when they are asked for: a plan that finds everything stored asks for none.
+    parts = cast("tuple[CodePart, ...]", Parts(starts, extras, _PYTHON, texts))
+    return CodeVersion(version, parts, warnings)
 
-    def version(self, texts: SourceTexts) -> CodeVersion:
-        """Join it all."""
-        subclasses = reflects = False
-        identities: list[Node] = []
-        noted = rebinds = False
-        for _, node in self.order:
-            if node.identity:
-                identities.append(node)
-            reflects |= node.reflects
-            noted |= node.notes is not None
-            if node.summary is not None:
-                subclasses |= node.summary.subclasses
-                rebinds |= bool(node.summary.rebinds)
-        if subclasses:
-            self._add_subclasses()
-            identities = [node for _, node in self.order if node.identity]
-            noted = True
-        version = digest(
-            "source",
-            str(_RECIPE),
-            _PYTHON,
-            *[node.full for node in self.starts],
-            self._sharing(identities),
-            self._bindings() if rebinds else "",
-            reflected([node for _, node in self.order]) if reflects else "",
-        )
-        return CodeVersion(version, tuple(self._parts(texts)), self._warnings() if noted else ())
 
-    def _add_subclasses(self) -> None:
-        """Code that asks classes for their subclasses reaches these too."""
-        done: set[int] = set()
-        while True:
-            classes = [node.obj for _, node in self.order if node.kind == "class" and id(node) not in done]
-            if not classes:
-                return
-            done |= {id(node) for _, node in self.order}
-            found = [self.graph.settled(each) for cls in classes for each in class_subclasses(cls)]
-            self.starts += sorted((node for node in found if id(node) not in self.nodes), key=_full)
-            self.extend()
+def walk(starts: list[Node]) -> list[Node]:
+    """All that is reached, in an order that nothing but its content decides."""
+    order: list[Node] = []
+    seen: set[int] = set()
+    work = starts[::-1]
+    while work:
+        node = work.pop()
+        if id(node) not in seen:
+            seen.add(id(node))
+            order.append(node)
+            work += [child for _, child in reversed(node.edges)]
+    return order
 
-    def _sharing(self, identities: list[Node]) -> str:
-        """Who shares what, where there are several equal things that only their identity tells apart."""
-        if len(identities) < 2 or len({node.full for node in identities}) == len(identities):
-            return ""
-        seen: dict[str, int] = {}
-        for node in identities:
-            seen[node.full] = seen.get(node.full, 0) + 1
-        doubles = {id(node) for node in identities if seen[node.full] > 1}
-        return digest("sharing", *[
-            f"{self.nodes[id(node)]} {at} {self.nodes[id(child)]}"
-            for _, node in self.order
-            for at, (_, child) in enumerate(node.edges)
-            if id(child) in doubles
-        ])  # fmt: skip
 
-    def _bindings(self) -> str:
-        """Which functions load a global that another one assigns: its value alone does not tell which it is."""
-        functions = [(at, node) for at, (_, node) in enumerate(self.order) if node.summary is not None]
-        names: dict[tuple[int, str], int] = {}
-        for _, node in functions:
-            assert node.summary is not None
-            for name in sorted(node.summary.rebinds):
-                names.setdefault((id(node.space), name), len(names))
-        found: list[str] = []
-        for at, node in functions:
-            assert node.summary is not None
-            for slot, hole in enumerate(node.summary.holes):
-                binding = names.get((id(node.space), hole.name))
-                if binding is not None:
-                    found.append(f"{at} {slot} {binding}")
-        return digest("bindings", *found)
-
-    def _parts(self, texts: SourceTexts) -> list[CodePart]:
-        found: dict[str, CodePart] = {_PYTHON_PART.name: _PYTHON_PART}
-        for name, node in (*self.order, *self.also):
-            part = node.part or _part(node, name, texts)
-            if part is None:
-                continue
-            known = found.setdefault(part.name, part)
-            again = 2
-            while known is not part and (known.hash != part.hash or known.kind != part.kind):
-                # Several closures of one function, say: each is a part.
-                label = f"{part.name} ({again})"
-                again += 1
-                known = found.get(label, part)
-                if known is part:
-                    found[label] = CodePart(part.kind, label, part.hash, part.detail, part.file, part.line, part.source)
-        return list(found.values())
-
-    def _warnings(self) -> tuple[str, ...]:
-        places: dict[str, list[str]] = {}
-        where = ""
-        for name, node in self.order:
-            if node.summary is not None:
-                where = _where(node, node.obj.__code__.co_firstlineno)
-            for what, line in node.notes or ():
-                place = where if line is None else _where(node, line)
-                text = f"{name} is {what}" if name and line is None else what
-                if text not in places.setdefault(place, []):
-                    places[place].append(text)
-        return (warning(places),) if places else ()
+def _add_subclasses(graph: Graph, starts: list[Node]) -> None:
+    """Code that asks classes for their subclasses reaches these too."""
+    asked: set[int] = set()
+    while True:
+        order = walk(starts)
+        known = {id(node) for node in order}
+        classes = [node for node in order if node.kind == "class" and id(node) not in asked]
+        if not classes:
+            return
+        asked |= {id(node) for node in classes}
+        found = [graph.settled(each) for node in classes for each in class_subclasses(node.obj)]
+        starts += sorted((node for node in found if id(node) not in known), key=_full)
 
 
 def _full(node: Node) -> str:
     return node.full
 
 
-def _where(node: Node, line: int) -> str:
-    return f"{node.obj.__code__.co_filename}:{line}"
+def _sharing(order: list[Node]) -> str:
+    """Who shares what, where there are several equal things that only their identity tells apart."""
+    count: dict[str, int] = {}
+    for node in order:
+        if node.flags & IDENTITY:
+            count[node.full] = count.get(node.full, 0) + 1
+    if all(each == 1 for each in count.values()):
+        return ""
+    number = {id(node): at for at, node in enumerate(order)}
+    return digest("sharing", *[
+        f"{number[id(node)]} {at} {number[id(child)]}"
+        for node in order
+        for at, (_, child) in enumerate(node.edges)
+        if child.flags & IDENTITY and count[child.full] > 1
+    ])  # fmt: skip
 
 
-def _part(node: Node, name: str, texts: SourceTexts) -> CodePart | None:
-    """The part that a node is, under the name it was reached by where it has none of its own."""
-    kind = node.kind
-    if kind == "value":
-        if not name:
-            return None
-        if node.parts is None:
-            node.parts = {}
-        found = node.parts.get(name)
-        if found is None:
-            found = node.parts[name] = CodePart("value", name, _content(node), short_repr(node.obj))
-        return found
-    if not kind:
-        return None
-    if node.part is None:
-        node.part = _own_part(node, texts)
-    return node.part
+def _bindings(order: list[Node]) -> str:
+    """Which functions load a global that one of them assigns: its value alone does not tell which global it is."""
+    functions = [(at, node, node.summary) for at, node in enumerate(order) if node.summary is not None]
+    names: dict[tuple[int, str], int] = {}
+    for _, node, summary in functions:
+        for name in sorted(summary.rebinds):
+            names.setdefault((id(node.space), name), len(names))
+    return digest("bindings", *[
+        f"{at} {slot} {names[id(node.space), hole.name]}"
+        for at, node, summary in functions
+        for slot, hole in enumerate(summary.holes)
+        if (id(node.space), hole.name) in names
+    ])  # fmt: skip
 
 
-def _own_part(node: Node, texts: SourceTexts) -> CodePart:
-    if node.kind == "function":
-        assert node.summary is not None
-        code = node.obj.__code__
-        return CodePart(
-            "function",
-            node.name,
-            node.summary.named_hash[:16] + node.own[:16],
-            "",
-            code.co_filename,
-            code.co_firstlineno,
-            partial(texts.of_code, code),
-        )
-    if node.kind == "class":
-        file = None if node.space is None else node.space.file
-        line = class_dict(node.obj).get("__firstlineno__")
-        source = None if file is None else partial(texts.of_class, node.obj, file)
-        return CodePart("class", node.name, _content(node), "", file, line if type(line) is int else None, source)
-    if node.kind == "package":
-        distribution: Distribution = node.obj
-        return CodePart("package", node.name, node.own, distribution.version)
-    return CodePart("module", node.name, _content(node), "", None if node.space is None else node.space.file)
+def _warnings(order: list[Node]) -> tuple[str, ...]:
+    found: dict[tuple[str, str], None] = {}
+    reached: dict[int, tuple[str, str]] = {}
+    for node in order:
+        name, where = reached.get(id(node), ("", ""))
+        for what, line in node.notes or ():
+            place = where if line is None or node.code is None else f"{node.code.co_filename}:{line}"
+            found[place, f"{name} is {what}" if name and line is None else what] = None
+        for label, child in node.edges:
+            if child.reached & NOTED and id(child) not in reached:
+                at = where if node.code is None else f"{node.code.co_filename}:{_line_to(node, child)}"
+                reached[id(child)] = (label or name, at)
+    return (warning(list(found)),) if found else ()
 
 
-def _content(node: Node) -> str:
-    """The hash of a part's own content: what has no part of its own included, the rest by name."""
-    if not node.edges:
-        return node.own
-    tokens: list[str] = []
-    seen: dict[int, int] = {}
-    work: list[tuple[str, Node]] = [("", node)]
-    while work:
-        name, each = work.pop()
-        if each is not node and (name or each.kind not in {"value", ""}):
-            tokens.append(f"part {each.name or name}")
-        elif id(each) in seen:
-            tokens.append(f"again {seen[id(each)]}")
-        else:
-            seen[id(each)] = len(seen)
-            tokens.append(f"{each.own} {each.name if not each.kind else ''} {len(each.edges)}")
-            work += each.edges[::-1]
-    return digest("content", *tokens)
+def _line_to(node: Node, child: Node) -> int:
+    """The line where a function loads what it reaches; its first line for what it carries with it."""
+    assert node.code is not None
+    for hole in node.summary.holes if node.summary is not None and node.space is not None else ():
+        filling = node.space.fillings.get(hole.key) if node.space is not None else None
+        if filling is not None and any(each is child for _, each in filling.edges):
+            return line_of(node.code, hole.place)
+    return node.code.co_firstlineno

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memo.hashing import digest
-from memo_strategies.introspect import class_dict, class_module, class_qualname, instance_dict, is_class, type_label
+from memo_strategies.introspect import (
+    ATOMS,
+    class_dict,
+    class_module,
+    class_qualname,
+    instance_dict,
+    is_class,
+    type_label,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,16 +39,17 @@ def reflected(nodes: Iterable[Node]) -> str:
 def _annotations(annotations: Any) -> str:
     if type(annotations) is not dict:
         return ""
-    return digest("annotations", *[text for name, value in annotations.items() for text in (str(name), _annotation(value, 8))])
+    texts = [text for name, value in annotations.items() for text in (str(name), _annotation(value, 8))]
+    return digest("annotations", *texts)
 
 
 def _annotation(value: Any, depth: int) -> str:
     """Write an annotation out as far as that needs no code of the user's."""
-    if value is None or type(value) in {str, int, bool, bytes}:
+    if id(type(value)) in ATOMS:
         return repr(value)
     if is_class(value):
         return f"{class_module(value)}.{class_qualname(value)}"
-    if type(value) in {list, tuple} and depth:
+    if (type(value) is list or type(value) is tuple) and depth:
         return f"[{', '.join(_annotation(each, depth - 1) for each in value)}]"
     if class_module(type(value)) in {"typing", "types", "builtins"} and depth:
         kept = instance_dict(value) or {}

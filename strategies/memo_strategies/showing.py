@@ -21,7 +21,7 @@ def short_repr(value: Any, depth: int = 3) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def _shown(value: Any, depth: int) -> str:
+def _shown(value: Any, depth: int) -> str:  # noqa: PLR0911 - a table of types, and they may not be hashed
     kind = type(value)
     if kind is SourcePath:
         return repr(value.value)
@@ -31,9 +31,9 @@ def _shown(value: Any, depth: int) -> str:
         return repr(value) if value.bit_length() < 256 else f"<int of {value.bit_length()} bits>"
     if kind is str or kind is bytes:
         return repr(value) if len(value) <= _LONGEST else f"{value[:_LONGEST]!r}…"
-    if kind in _BRACKETS and depth:
-        begin, end = _BRACKETS[kind]
-        shown = [_shown(each, depth - 1) for _, each in zip(range(_MOST), list(value) if len(value) <= _MOST else value, strict=False)]
+    if id(kind) in _BRACKETS and depth:
+        begin, end = _BRACKETS[id(kind)]
+        shown = [_shown(each, depth - 1) for _, each in zip(range(_MOST), value, strict=False)]
         return begin + ", ".join(shown) + (f", … {len(value)} in all" if len(value) > _MOST else "") + end
     if kind is dict and depth:
         items = [
@@ -44,4 +44,4 @@ def _shown(value: Any, depth: int) -> str:
     return f"<{class_name(kind)}>"
 
 
-_BRACKETS = {list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}"), frozenset: ("{", "}")}
+_BRACKETS = {id(list): ("[", "]"), id(tuple): ("(", ")"), id(set): ("{", "}"), id(frozenset): ("{", "}")}

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from memo.contracts.version_strategy import VersionStrategy
 from memo_strategies.graph import Graph
-from memo_strategies.reach import Reach
+from memo_strategies.reach import version_of
 from memo_strategies.source_text import SourceTexts
 from memo_strategies.values import expander_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from memo.contracts.version_strategy import CodeVersion, OpVersionContext, ResourceVersionContext
 
@@ -41,7 +41,7 @@ class SourceHashVersionStrategy(VersionStrategy):
         self._texts = SourceTexts()
 
     @contextmanager
-    def planning(self) -> Iterator[None]:
+    def planning(self) -> Generator[None]:
         """Share what is found out between the ops of one plan, and forget it when the plan is made."""
         with self._lock:
             if self._graph is not None:
@@ -54,6 +54,7 @@ class SourceHashVersionStrategy(VersionStrategy):
             try:
                 yield
             finally:
+                self._graph.close()
                 self._graph = None
                 if collecting:
                     gc.enable()
@@ -70,4 +71,4 @@ class SourceHashVersionStrategy(VersionStrategy):
     def _version_of(self, obj: object) -> CodeVersion:
         with self.planning():
             assert self._graph is not None
-            return Reach(self._graph, obj).version(self._texts)
+            return version_of(self._graph, obj, self._texts)

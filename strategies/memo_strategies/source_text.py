@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ast
 import linecache
-import sys
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
-from memo_strategies.code_objects import nested_code, summarise
-from memo_strategies.introspect import class_dict, class_qualname
+from memo_strategies.code_objects import constant_token, nested_code, summarise
+from memo_strategies.introspect import ATOMS, class_dict, class_qualname
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,17 +76,29 @@ class _File:
 
     def text_of_class(self, cls: type) -> str | None:
         name = class_qualname(cls)
-        nodes = [node for (_, each), node in self._definitions.items() if each == name and isinstance(node, ast.ClassDef)]
+        named = [node for (_, each), node in self._definitions.items() if each == name]
+        nodes = [node for node in named if isinstance(node, ast.ClassDef)]
         line = class_dict(cls).get("__firstlineno__")
         if len(nodes) > 1 and type(line) is int:
             nodes = [node for node in nodes if _first_line(node) == line]
-        if len(nodes) != 1:
+        if len(nodes) != 1 or not self._agrees(cls, name, nodes[0]):
             return None
-        for code in _methods(cls, name):
-            wanted = summarise(code).named_hash
-            if not any(summarise(each).named_hash == wanted for each in self._codes.get(code.co_qualname, ())):
-                return None
         return self._between(_first_line(nodes[0]), nodes[0].end_lineno)
+
+    def _agrees(self, cls: type, name: str, node: ast.ClassDef) -> bool:
+        """Whether the methods of a class, and its attributes that are written out, are those in the text."""
+        own = class_dict(cls)
+        for statement in node.body:
+            targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+            value = getattr(statement, "value", None)
+            if len(targets) == 1 and isinstance(targets[0], ast.Name) and isinstance(value, ast.Constant):
+                held = own.get(targets[0].id)
+                if id(type(held)) in ATOMS and constant_token(held) != constant_token(value.value):
+                    return False
+        return all(
+            summarise(code).named_hash in {summarise(each).named_hash for each in self._codes.get(code.co_qualname, ())}
+            for code in _methods(cls, name)
+        )
 
     def _between(self, first: int, last: int | None) -> str:
         return "".join(self._lines[first - 1 : last])

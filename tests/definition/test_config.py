@@ -532,13 +532,9 @@ def test_problems_of_several_configs_gather_in_one_list() -> None:
 
 
 def test_an_empty_path_gives_relative_paths() -> None:
-    assert problems_of({"a": {"b": int}}, {"a": {"b": "x"}}, path="") == [
-        ("a.b", "Expected int, got str 'x'")
-    ]
+    assert problems_of({"a": {"b": int}}, {"a": {"b": "x"}}, path="") == [("a.b", "Expected int, got str 'x'")]
     assert problems_of([int], ["x"], path="") == [("[0]", "Expected int, got str 'x'")]
-    assert problems_of(int, ABSENT, path="") == [
-        ("", "Missing required config entry of type int, for example 0")
-    ]
+    assert problems_of(int, ABSENT, path="") == [("", "Missing required config entry of type int, for example 0")]
 
 
 def test_a_path_holds_a_key_whole() -> None:
@@ -559,9 +555,7 @@ def test_long_values_and_schemas_are_shortened_in_messages() -> None:
 def test_a_shape_resolves_in_schema_order() -> None:
     schema = {"a": int, "b": Field(int, 2), "c": int}
     assert list(resolved(schema, {"c": 3, "a": 1})) == ["a", "b", "c"]
-    assert value_digest(resolved(schema, {"c": 3, "a": 1})) == value_digest(
-        resolved(schema, {"a": 1, "c": 3})
-    )
+    assert value_digest(resolved(schema, {"c": 3, "a": 1})) == value_digest(resolved(schema, {"a": 1, "c": 3}))
 
 
 def test_permissive_has_declared_entries_first_and_extras_as_given() -> None:
@@ -636,9 +630,7 @@ def test_an_instance_that_cannot_be_copied_is_a_problem() -> None:
 
     assert problems_of(Held, Held("x")) == [(PATH, "It cannot be copied: TypeError: cannot copy a lock")]
     assert "has a default that does not fit: It cannot be copied" in refusal_of(Field(Held, Held("x")))
-    assert "has a default that cannot be copied: TypeError" in refusal_of(
-        {"a": Field(Any, OrderedDict(a=Held("x")))}
-    )
+    assert "has a default that cannot be copied: TypeError" in refusal_of({"a": Field(Any, OrderedDict(a=Held("x")))})
 
 
 def test_a_default_factory_is_called_for_each_resolution_and_not_before() -> None:
@@ -748,9 +740,7 @@ def cyclic() -> dict[str, Any]:
 
 @pytest.mark.parametrize("schema", [None, Any, {"a": Any}, dict, [Any], Noneable(dict)])
 def test_a_value_that_contains_itself_is_a_problem(schema: Any) -> None:
-    value: Any = (
-        {"a": cyclic()} if isinstance(schema, dict) else [cyclic()] if isinstance(schema, list) else cyclic()
-    )
+    value: Any = {"a": cyclic()} if isinstance(schema, dict) else [cyclic()] if isinstance(schema, list) else cyclic()
     found = problems_of(schema, value)
     assert [message for _, message in found] == ["The value contains itself"]
     assert found[0][0].endswith("rows[1].up") or found[0][0].endswith("up.rows")
@@ -1038,14 +1028,9 @@ def deeper(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 schemas = st.recursive(leaves, deeper, max_leaves=8)
 values: st.SearchStrategy[Any] = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False)
-    | st.sampled_from(["RED", "a", "x"]),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.sampled_from(["RED", "a", "x"]),
     lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(names | st.integers() | st.just("env"), inner, max_size=3)
+        st.lists(inner, max_size=3) | st.dictionaries(names | st.integers() | st.just("env"), inner, max_size=3)
     ),
     max_leaves=8,
 )

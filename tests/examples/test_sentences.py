@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
     from tests.conftest import Workspace
 
-PIPELINE = Path(__file__).parents[2] / "examples" / "sentences" / "pipeline.py"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "sentences"
 STEPS = ["get_string", "normalize_string", "clean_string"]
 CLEANED = "running it twice the second time nothing runs"
 
 
 @pytest.fixture
 def project(workspace: Workspace) -> Workspace:
-    shutil.copy(PIPELINE, workspace.path)
+    for path in EXAMPLE.iterdir():
+        if path.is_file():
+            shutil.copy(path, workspace.path)
     return workspace
 
 
@@ -63,6 +65,12 @@ def test_a_changed_config_runs_only_what_is_downstream(project: Workspace) -> No
     assert steps_run(project) == [], "what the first run stored is still there"
 
 
+def test_the_config_may_stand_in_a_file(project: Workspace) -> None:
+    steps_run(project)
+    assert steps_run(project, "-c", "quoted.toml") == STEPS
+    assert "Twice is once and again" in kept(project)
+
+
 def test_a_resource_s_changed_config_runs_the_ops_that_use_it(project: Workspace) -> None:
     steps_run(project)
     assert steps_run(project, "--set", "resources.punctuation.config.characters=aeiou") == ["clean_string"]
@@ -98,7 +106,7 @@ def test_the_files_can_be_kept_in_another_folder(project: Workspace) -> None:
 
 
 def _module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("sentences_pipeline", PIPELINE)
+    spec = importlib.util.spec_from_file_location("sentences_pipeline", EXAMPLE / "pipeline.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

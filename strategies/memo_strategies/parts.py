@@ -1,0 +1,134 @@
+"""The parts of a version: one for each function, class, value, module and package that is reached.
+
+They are made when somebody looks at them, from what was found out when the version was taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, overload
+
+from memo.contracts.version_strategy import CodePart
+from memo.hashing import digest
+from memo_strategies.introspect import class_dict
+from memo_strategies.showing import short_repr
+
+if TYPE_CHECKING:
+    from memo_strategies.graph import Node
+    from memo_strategies.source_text import SourceTexts
+
+
+class Parts(Sequence[CodePart]):
+    """The parts of one version, in the order they are reached.
+
+    Args:
+        starts: Where the walk begins.
+        extras: What else counts, by what it is: its hash.
+        python: The version of Python.
+        texts: Where source texts come from.
+    """
+
+    def __init__(self, starts: list[Node], extras: dict[str, str], python: str, texts: SourceTexts) -> None:
+        self._starts = starts
+        self._extras = extras
+        self._python = python
+        self._texts = texts
+        self._made: tuple[CodePart, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self._parts())
+
+    @overload
+    def __getitem__(self, index: int) -> CodePart: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[CodePart, ...]: ...
+    def __getitem__(self, index: int | slice) -> CodePart | tuple[CodePart, ...]:
+        return self._parts()[index]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Cross process borders as plain parts, without the texts, which are read where the files are."""
+        plain = [CodePart(p.kind, p.name, p.hash, p.detail, p.file, p.line) for p in self._parts()]
+        return tuple, (plain,)
+
+    def _parts(self) -> tuple[CodePart, ...]:
+        if self._made is None:
+            found = [CodePart("package", "python", digest("python", self._python), self._python)]
+            found += [part for name, node in _named(self._starts) if (part := self._part(node, name)) is not None]
+            found += [CodePart("value", what, hashed) for what, hashed in self._extras.items()]
+            self._made = tuple(_renamed(found))
+        return self._made
+
+    def _part(self, node: Node, name: str) -> CodePart | None:
+        """The part that a node is, under the name it was reached by where it has none of its own."""
+        space, texts = node.space, self._texts
+        if node.code is not None and node.summary is not None:
+            code = node.code
+            reached = [child.name or each for each, child in node.edges]
+            hashed = digest("function", node.summary.named_hash, node.own, *reached)
+            return CodePart(
+                "function", node.name, hashed, "", code.co_filename, code.co_firstlineno, partial(texts.of_code, code)
+            )
+        if node.kind == "class":
+            file = None if space is None else space.file
+            line = class_dict(node.obj).get("__firstlineno__")
+            source = None if file is None else partial(texts.of_class, node.obj, file)
+            return CodePart("class", node.name, _content(node), "", file, line if type(line) is int else None, source)
+        if node.kind == "package":
+            return CodePart("package", node.name, node.own, node.obj.version)
+        if node.kind == "module":
+            return CodePart("module", node.name, _content(node), "", None if space is None else space.file)
+        if node.kind == "value" and name:
+            return CodePart("value", name, _content(node), node.detail or short_repr(node.obj))
+        return None
+
+
+def _named(starts: list[Node]) -> list[tuple[str, Node]]:
+    """Every node with the name it is reached by; again for each other name of a value."""
+    found: list[tuple[str, Node]] = []
+    seen: set[int] = set()
+    work = [("", node) for node in reversed(starts)]
+    while work:
+        name, node = work.pop()
+        known = id(node) in seen
+        if known and not name:
+            continue
+        found.append((name, node))
+        if not known:
+            seen.add(id(node))
+            work += node.edges[::-1]
+    return found
+
+
+def _renamed(parts: list[CodePart]) -> list[CodePart]:
+    """Give each part a name of its own: several closures of one function, say, are several parts."""
+    found: dict[tuple[str, str, str], CodePart] = {}
+    kinds: dict[str, dict[str, int]] = {}
+    for part in parts:
+        key = (part.name, part.kind, part.hash)
+        if key in found:
+            continue
+        counts = kinds.setdefault(part.name, {})
+        count = counts[part.kind] = counts.get(part.kind, 0) + 1
+        label = " ".join([part.kind] * (len(counts) > 1) + [str(count)] * (count > 1))
+        name = f"{part.name} ({label})" if label else part.name
+        found[key] = CodePart(part.kind, name, part.hash, part.detail, part.file, part.line, part.source)
+    return list(found.values())
+
+
+def _content(node: Node) -> str:
+    """The hash of a part's own content: what has no part of its own included, the rest by name."""
+    tokens: list[str] = []
+    seen: dict[int, int] = {}
+    work: list[tuple[str, Node]] = [("", node)]
+    while work:
+        name, each = work.pop()
+        if each is not node and (name or each.kind not in {"value", ""}):
+            tokens.append(f"part {each.name or name}")
+        elif id(each) in seen:
+            tokens.append(f"again {seen[id(each)]}")
+        else:
+            seen[id(each)] = len(seen)
+            tokens.append(f"{each.own} {'' if each.kind else each.name} {len(each.edges)}")
+            work += each.edges[::-1]
+    return digest("content", *tokens)
