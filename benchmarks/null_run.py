@@ -57,7 +57,8 @@ def write(folder: Path) -> dict[str, list[str]]:
     memo = f"from memo import job, op\n{functions(parents, '@op')}\n@job\ndef bench():\n{calls(parents, '    ')}\n"
     (folder / "bench_memo.py").write_text(memo, encoding="utf-8")
     joblib = (
-        f"from joblib import Memory\nmemory = Memory('joblib_store', verbose=0)\n{functions(parents, '@memory.cache')}\n"
+        "from joblib import Memory\nmemory = Memory('joblib_store', verbose=0)\n"
+        f"{functions(parents, '@memory.cache')}\n"
         f"def main():\n{calls(parents, '    ')}\n"
     )
     (folder / "bench_joblib.py").write_text(joblib, encoding="utf-8")

@@ -78,7 +78,12 @@ class Workspace:
     def python(self, *args: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
         """Run this Python with arguments, in the folder."""
         found = subprocess.run(
-            [sys.executable, *args], cwd=self.path, env=self.environment(**env), capture_output=True, text=True, check=False,
+            [sys.executable, *args],
+            cwd=self.path,
+            env=self.environment(**env),
+            capture_output=True,
+            text=True,
+            check=False,
             timeout=120,
         )
         assert not check or found.returncode == 0, found.stdout + found.stderr

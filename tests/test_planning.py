@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from memo import JobDefinition, Out, OpVersionContext, VersionStrategy, job, op
+from memo import JobDefinition, OpVersionContext, Out, VersionStrategy, job, op
 from memo.contracts.run_store import Recipe
 from memo.definition.run_config import resolve_run_config
 from memo.definition.selection import select_steps
@@ -106,7 +106,10 @@ def versions_of(composed: JobDefinition, strategy: VersionStrategy) -> Versions:
 def plan(composed: JobDefinition, strategy: VersionStrategy, world: World, **more: Any) -> Plan:
     selection = more.pop("selection", None)
     return make_plan(
-        composed, versions_of(composed, strategy), world, world,
+        composed,
+        versions_of(composed, strategy),
+        world,
+        world,
         selected=select_steps(composed.steps, selection) if selection else frozenset(composed.steps),
         **more,
     )
@@ -282,7 +285,9 @@ def test_a_selection_reads_what_is_stored(world) -> None:
 
 def test_a_selection_of_what_reads_nothing_stored_is_refused(world) -> None:
     world.lose("b")
-    with pytest.raises(SelectionError, match=r"step 'd' .* is selected and reads from 'b', which is neither selected nor stored"):
+    with pytest.raises(
+        SelectionError, match=r"step 'd' .* is selected and reads from 'b', which is neither selected nor stored"
+    ):
         plan(diamond, ByTable(d="2"), world, selection="d")
 
 

@@ -75,7 +75,14 @@ def test_members_of_a_list_count_in_order_and_apart_from_lists_of_other_lengths(
 
         return wired(body).steps["gather"].version
 
-    found = [of("first", "second"), of("second", "first"), of("first"), of("first", "second", 1), of("first", "second", "1"), of("first", 1)]
+    found = [
+        of("first", "second"),
+        of("second", "first"),
+        of("first"),
+        of("first", "second", 1),
+        of("first", "second", "1"),
+        of("first", 1),
+    ]
 
     assert len(set(found)) == len(found)
 
@@ -172,7 +179,7 @@ def test_a_default_of_the_schema_is_as_good_as_the_value_given() -> None:
     def of(**config: Any) -> str:
         return versions(defaulted, {"ops": {"reads": {"config": config}}}).steps["reads"].version
 
-    assert of(name="x") == of(limit=5, name="x") == of(**{"name": "x", "limit": 5})
+    assert of(name="x") == of(limit=5, name="x") == of(name="x", limit=5)
     assert of(name="x") != of(limit=6, name="x")
 
 
@@ -208,7 +215,13 @@ def resourceful(*, base_version: str = "1", base_value: Any = 0, times: int = 1)
 
 def test_resources_count_with_their_config_and_what_they_require() -> None:
     assert resourceful() == resourceful()
-    found = [resourceful(), resourceful(base_version="2"), resourceful(base_value=6), resourceful(base_value="6"), resourceful(times=2)]
+    found = [
+        resourceful(),
+        resourceful(base_version="2"),
+        resourceful(base_value=6),
+        resourceful(base_value="6"),
+        resourceful(times=2),
+    ]
     assert len(set(found)) == len(found)
 
 
@@ -238,7 +251,9 @@ def test_a_strategy_that_gives_no_version_is_named(word) -> None:
     def body() -> None:
         give()
 
-    with pytest.raises(VersionError, match=rf"op 'give' \(.*test_versioning\.py:\d+\): Silent gave {word!r} as its version"):
+    with pytest.raises(
+        VersionError, match=rf"op 'give' \(.*test_versioning\.py:\d+\): Silent gave {word!r} as its version"
+    ):
         versions(job(name="wired")(body), strategy=Silent())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from memo.definition.wires import FanIn, GraphInput, Literal, NodeOutput, NodeOu
 from memo.errors import DefinitionError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
     from typing import Self
 
     from memo.definition.ports import In
@@ -90,7 +91,7 @@ class PendingNode(Definition):
         check_instance(policy, RetryPolicy, "the retry policy", "a RetryPolicy", self.where)
         return PendingNode(self.definition, replace(self.settings, retry_policy=policy))
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Place it, in a graph's body."""
         composition = current()
         if composition is None:
@@ -236,3 +237,13 @@ _CURRENT: ContextVar[Composition | None] = ContextVar("memo_composition", defaul
 def current() -> Composition | None:
     """The composition whose graph body is running, if any."""
     return _CURRENT.get()
+
+
+@contextmanager
+def suspended() -> Generator[None]:
+    """No graph's body is running within, as when a job is run in one: its ops call each other as plain functions."""
+    token = _CURRENT.set(None)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)

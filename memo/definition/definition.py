@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from memo.definition.names import described
+import reprlib
+
+from memo.definition.names import called_at, described
+from memo.errors import DefinitionError
 
 
 class Definition:
@@ -25,3 +28,17 @@ class Definition:
     def where(self) -> str:
         """It and its place, for the front of an error: ``op 'clean' (flights.py:12)``."""
         return described(self.kind, self.name, location=self.location)
+
+
+def check_function(fn: object, decorator: str) -> None:
+    """Refuse what a decorator cannot make a definition of.
+
+    Raises:
+        DefinitionError: It is no function, or a definition already.
+    """
+    if isinstance(fn, Definition):
+        raise DefinitionError(f"is made already; @{decorator} decorates a plain function", where=fn.where)
+    if not callable(fn):
+        raise DefinitionError(
+            f"@{decorator} decorates a function, and got {reprlib.repr(fn)}; give all else by name", where=called_at()
+        )

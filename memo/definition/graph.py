@@ -6,7 +6,7 @@ import reprlib
 from typing import TYPE_CHECKING, Any, overload
 
 from memo.definition.composition import PLAIN, Composition, Node, Placeable, current
-from memo.definition.definition import Definition
+from memo.definition.definition import Definition, check_function
 from memo.definition.names import (
     check_instance,
     check_mapping,
@@ -17,7 +17,6 @@ from memo.definition.names import (
     location_of,
     name_of,
 )
-from memo.definition.op import check_function
 from memo.definition.ports import DEFAULT_OUTPUT, NO_VALUE, GraphIn, GraphOut
 from memo.definition.signature import read_signature
 from memo.definition.wires import GraphInput, NodeOutput, NodeOutputs
@@ -72,7 +71,7 @@ class GraphDefinition(Placeable):
         """Nothing: an input of a graph is whatever the inputs are that it feeds."""
         return
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Place it, in the body of another graph."""
         composition = current()
         if composition is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 from msgspec import Struct, field
 
 from memo.contracts.version_strategy import VersionStrategy
+from memo.definition.composition import suspended
 from memo.definition.config_resolving import unshared
 from memo.definition.definition import Definition
 from memo.definition.graph import GraphDefinition, compose
@@ -217,17 +218,18 @@ class JobDefinition(Definition):
         """
         # A call up the house, by name and at the user's wish: Dagster put running on the definition, and pipelines
         # port by changing the import. The engine still knows nothing of who defines.
-        return import_module("memo.project.running").execute_in_process(
-            self,
-            run_config=run_config,
-            instance=instance,
-            raise_on_error=raise_on_error,
-            op_selection=op_selection,
-            run_id=run_id,
-            input_values=input_values,
-            tags=tags,
-            resources=resources,
-        )
+        with suspended():
+            return import_module("memo.project.running").execute_in_process(
+                self,
+                run_config=run_config,
+                instance=instance,
+                raise_on_error=raise_on_error,
+                op_selection=op_selection,
+                run_id=run_id,
+                input_values=input_values,
+                tags=tags,
+                resources=resources,
+            )
 
     def with_resources(self, resources: Mapping[str, Any]) -> JobDefinition:
         """Make a copy with some resources replaced or added."""
@@ -245,7 +247,7 @@ class JobDefinition(Definition):
             input_values=self.input_values,
         )
 
-    def __call__(self, *_args: Any, **_kwargs: Any) -> Any:
+    def __call__(self, /, *_args: Any, **_kwargs: Any) -> Any:
         """Refuse: a job is run, not called."""
         raise DefinitionError(
             "cannot be called: run it with .execute_in_process(), execute_job() or `memo run`; to use it within "

@@ -180,3 +180,33 @@ def check_mapping(value: object, what: str, where: str, must: str = "a dict by n
     if hasattr(found, "items") and hasattr(found, "keys") and not isinstance(found, type):
         return found  # type: ignore[no-any-return]
     raise DefinitionError(f"{what} is {reprlib.repr(value)}; it must be {must}", where=where or called_at())
+
+
+def check_version(version: object, where: str) -> str | None:
+    """Take a declared version.
+
+    Raises:
+        DefinitionError: It is no string, or an empty one.
+    """
+    if version is None or (isinstance(version, str) and version):
+        return version
+    raise DefinitionError(f"version is {reprlib.repr(version)}; it must be a non-empty string", where=where)
+
+
+def check_resource_keys(keys: object, where: str) -> frozenset[str]:
+    """Take the keys of required resources.
+
+    Raises:
+        DefinitionError: They are not a set or list of legal names.
+    """
+    if keys is None:
+        return frozenset()
+    if isinstance(keys, str):
+        raise DefinitionError(f'required_resource_keys is {keys!r}; write a set: {{"{keys}"}}', where=where)
+    try:
+        found: list[Any] = list(keys)  # type: ignore[call-overload]
+    except TypeError:
+        raise DefinitionError(
+            f"required_resource_keys is {reprlib.repr(keys)}; it must be a set of names", where=where
+        ) from None
+    return frozenset([check_name(key, "a resource", where) for key in found])

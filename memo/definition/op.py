@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import reprlib
-import typing
 from typing import TYPE_CHECKING, Any, overload
 
 from memo.definition.composition import PLAIN, Placeable, current
 from memo.definition.config import compile_schema
-from memo.definition.definition import Definition
+from memo.definition.definition import check_function
+from memo.definition.inference import inputs_of, outputs_of
 from memo.definition.names import (
-    called_at,
     check_instance,
     check_mapping,
     check_name,
+    check_resource_keys,
     check_tags,
+    check_version,
     described,
     doc_of,
     location_of,
     name_of,
 )
-from memo.definition.ports import DEFAULT_OUTPUT, NO_VALUE, In, Nothing, Out, Output
 from memo.definition.preset import Preset, preset_from, resolve_config
 from memo.definition.retry_policy import RetryPolicy
 from memo.definition.signature import Signature, read_signature
-from memo.definition.types import fits, type_name
-from memo.errors import DefinitionError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from memo.definition.config import ConfigType
+    from memo.definition.ports import In, Out
 
 
 class OpDefinition(Placeable):
@@ -137,7 +135,7 @@ class OpDefinition(Placeable):
             preset_config=preset,
         )
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Place it, in a graph's body; elsewhere run its function."""
         composition = current()
         if composition is not None:
@@ -227,8 +225,8 @@ def op(
         return OpDefinition(
             fn,
             name=check_name(fn_name if name is None else name, "an op", where),
-            ins=_inputs(signature, {} if ins is None else check_mapping(ins, "ins", where), where),
-            outs=_outputs(signature, out, where),
+            ins=inputs_of(signature, {} if ins is None else check_mapping(ins, "ins", where), where),
+            outs=outputs_of(signature, out, where),
             signature=signature,
             description=description,
             config_schema=None if config_schema is None else compile_schema(config_schema, where=where),
@@ -239,150 +237,3 @@ def op(
         )
 
     return define if compute_fn is None else define(compute_fn)
-
-
-def check_function(fn: object, decorator: str) -> None:
-    """Refuse what a decorator cannot make a definition of.
-
-    Raises:
-        DefinitionError: It is no function, or a definition already.
-    """
-    if isinstance(fn, Definition):
-        raise DefinitionError(f"is made already; @{decorator} decorates a plain function", where=fn.where)
-    if not callable(fn):
-        raise DefinitionError(
-            f"@{decorator} decorates a function, and got {reprlib.repr(fn)}; give all else by name", where=called_at()
-        )
-
-
-def check_version(version: object, where: str) -> str | None:
-    """Take a declared version.
-
-    Raises:
-        DefinitionError: It is no string, or an empty one.
-    """
-    if version is None or (isinstance(version, str) and version):
-        return version
-    raise DefinitionError(f"version is {reprlib.repr(version)}; it must be a non-empty string", where=where)
-
-
-def check_resource_keys(keys: object, where: str) -> frozenset[str]:
-    """Take the keys of required resources.
-
-    Raises:
-        DefinitionError: They are not a set or list of legal names.
-    """
-    if keys is None:
-        return frozenset()
-    if isinstance(keys, str):
-        raise DefinitionError(f'required_resource_keys is {keys!r}; write a set: {{"{keys}"}}', where=where)
-    try:
-        found: list[Any] = list(keys)  # type: ignore[call-overload]
-    except TypeError:
-        raise DefinitionError(
-            f"required_resource_keys is {reprlib.repr(keys)}; it must be a set of names", where=where
-        ) from None
-    return frozenset([check_name(key, "a resource", where) for key in found])
-
-
-def _inputs(signature: Signature, declared: Mapping[str, Any], where: str) -> dict[str, In]:
-    found: dict[str, In] = {}
-    for each in signature.parameters:
-        check_name(each.name, "an input", where)
-        found[each.name] = _input(each.name, each.annotation, each.default, declared.get(each.name), signature, where)
-    for name, given in declared.items():
-        if name in found:
-            continue
-        check_name(name, "an input", where)
-        if not check_instance(given, In, f"ins[{name!r}]", "an In", where).is_nothing:
-            raise DefinitionError(
-                f"ins names {name!r}, which is no argument of the function.{did_you_mean(name, found)} "
-                f"(An input without an argument must be In(Nothing).)",
-                where=where,
-            )
-        found[name] = given
-    return found
-
-
-def _input(name: str, annotation: Any, default: Any, given: Any, signature: Signature, where: str) -> In:
-    if given is None:
-        given = In()
-    elif check_instance(given, In, f"ins[{name!r}]", "an In", where).is_nothing:
-        raise DefinitionError(
-            f"the input {name!r} is of type Nothing and carries no value, so it cannot be an argument of the function; "
-            f"drop the argument",
-            where=where,
-        )
-    expected = signature.resolved(annotation if given.dagster_type is None else given.dagster_type)
-    if expected is Nothing:
-        raise DefinitionError(
-            f"the argument {name!r} is annotated Nothing and would carry no value: declare it with "
-            f"ins={{{name!r}: In(Nothing)}} and drop the argument",
-            where=where,
-        )
-    if given.has_default_value:
-        default = given.default_value
-    if default is not NO_VALUE and not fits(default, expected):
-        raise DefinitionError(
-            f"the input {name!r} must be {type_name(expected)}, and its default is {reprlib.repr(default)}; give "
-            f"another default, or annotate what it may be: {type_name(expected)} | {type(default).__name__}",
-            where=where,
-        )
-    return In(expected, given.description, default, given.metadata, given.input_manager_key)
-
-
-def _outputs(signature: Signature, out: object, where: str) -> dict[str, Out]:
-    # What a generator returns says nothing of what it yields.
-    returns = NO_VALUE if signature.is_generator else signature.resolved(signature.returns)
-    if out is None or isinstance(out, Out):
-        return {DEFAULT_OUTPUT: _typed(out or Out(), returns)}
-    outs: dict[str, Out] = {}
-    for name, each in check_mapping(out, "out", where, "an Out, or a dict of them by name").items():
-        outs[check_name(name, "an output", where)] = check_instance(each, Out, f"out[{name!r}]", "an Out", where)
-    carrying = [name for name, each in outs.items() if not each.is_nothing]
-    if len(carrying) == 1:
-        return {name: _typed(each, returns) if name in carrying else each for name, each in outs.items()}
-    members = _tuple_members(returns, carrying, where)
-    return {**outs, **{name: _typed(outs[name], member) for name, member in members.items()}}
-
-
-def _typed(out: Out, returns: Any) -> Out:
-    """Give an output the type of the return annotation where it has none of its own."""
-    if out.dagster_type is not None or returns is NO_VALUE:
-        return out
-    if typing.get_origin(returns) is Output:
-        returns = typing.get_args(returns)[0]
-    elif returns is Output:
-        returns = Any
-    if returns is None or returns is type(None):
-        returns = Nothing
-    return Out(returns, out.description, out.is_required, out.io_manager_key, out.metadata)
-
-
-_SINGLE = frozenset({list, dict, set, str, bytes, int, float, bool})
-"""Types of which a value is never a tuple of outputs."""
-
-
-def _tuple_members(returns: Any, names: list[str], where: str) -> dict[str, Any]:
-    """What the annotation says of each of several outputs.
-
-    Raises:
-        DefinitionError: It says that something else is returned than so many values.
-    """
-    origin = typing.get_origin(returns)
-    if origin is tuple:
-        members = typing.get_args(returns)
-        if len(members) == 2 and members[1] is Ellipsis:
-            return {}
-        if len(members) == len(names):
-            return dict(zip(names, members, strict=True))
-        said = f"{len(members)} values"
-    elif isinstance(origin or returns, type) and (origin or returns) in _SINGLE:
-        said = type_name(returns)
-    else:
-        return {}
-    raise DefinitionError(
-        f"is annotated to return {said} and declares {len(names)} outputs that carry a value ({', '.join(names)}): "
-        f"return a tuple of them in their order, or yield Output(value, name)",
-        where=where,
-    )

@@ -141,7 +141,7 @@ class Out:
 
 
 def _check_type(found: Any, owner: str) -> Any:
-    if isinstance(found, bool | int | float | bytes | list | tuple | dict | set | In | Out):
+    if type(found) in _NO_TYPES:
         raise DefinitionError(
             f"{owner}() got {reprlib.repr(found)} as its type; give a class, a typing form or Nothing, and all else by "
             f"name",
@@ -152,6 +152,10 @@ def _check_type(found: Any, owner: str) -> Any:
 
 def _check_metadata(found: Mapping[str, Any] | None, owner: str) -> dict[str, Any]:
     return {} if found is None else dict(check_mapping(found, f"the metadata of {owner}()", ""))
+
+
+_NO_TYPES = frozenset({bool, int, float, bytes, list, tuple, dict, set, In, Out})
+"""What is surely a mistake where a type is expected."""
 
 
 class Output(Generic[T]):

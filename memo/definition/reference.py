@@ -70,7 +70,7 @@ class JobReference(Struct, frozen=True):
         return variables[next(iter(found.values()))]
 
     def _named(self, module: ModuleType, variables: dict[str, JobDefinition], name: str) -> JobDefinition:
-        """Find a job by the name of its variable, or by its own where only one has it; else a graph becomes a job."""
+        """Find a job by the name of its variable, or else by its own; or else a graph, which becomes a job."""
         if name in variables:
             return variables[name]
         same = {id(each): variable for variable, each in variables.items() if each.name == name}
@@ -79,14 +79,12 @@ class JobReference(Struct, frozen=True):
                 f"has several jobs named {name!r}; name one by its variable: {', '.join(sorted(same.values()))}",
                 where=self.place,
             )
+        if same:
+            return variables[next(iter(same.values()))]
         held = vars(module).get(name)
-        if not same and isinstance(held, GraphDefinition):
+        if isinstance(held, GraphDefinition):
             return held.to_job()
-        if not same:
-            raise TargetError(
-                f"defines no job {name!r}.{did_you_mean(name, _callable_by(variables))}", where=self.place
-            )
-        return variables[next(iter(same.values()))]
+        raise TargetError(f"defines no job {name!r}.{did_you_mean(name, _callable_by(variables))}", where=self.place)
 
     def _module(self) -> ModuleType:
         is_file = self.place.endswith(".py") or os.sep in self.place or self.place.startswith(".")

@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Any, get_origin, overload
 from memo.contracts.io_manager import IOManager
 from memo.definition.composition import current
 from memo.definition.config import ABSENT, compile_schema
-from memo.definition.definition import Definition
-from memo.definition.names import called_at, check_instance, doc_of, location_of, name_of
-from memo.definition.op import check_function, check_resource_keys, check_version
+from memo.definition.definition import Definition, check_function
+from memo.definition.names import (
+    called_at,
+    check_instance,
+    check_resource_keys,
+    check_version,
+    doc_of,
+    location_of,
+    name_of,
+)
 from memo.definition.preset import Preset, preset_from, resolve_config
 from memo.definition.signature import takes_context
 from memo.errors import DefinitionError, InvocationError

@@ -21,13 +21,13 @@ from memo.contracts.executor import Executor, StepOutcome
 from memo.errors import WorkerDiedError
 from memo.events import ErrorInfo, Event
 from memo.execution.environment import WORKER_VARIABLE
-from memo.execution.worker import WorkerOrders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from multiprocessing.connection import Connection
 
     from memo.contracts.executor import StepTask
+    from memo.execution.worker import WorkerOrders
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 """How often to show what steps print, and to look for dead workers whose channel a child of theirs holds open."""

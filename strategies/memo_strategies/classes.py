@@ -25,7 +25,6 @@ from memo_strategies.introspect import (
     is_module,
     module_dict,
 )
-from memo_strategies.paths import within
 
 if TYPE_CHECKING:
     from memo_strategies.graph import Graph, Node, Space
@@ -55,7 +54,8 @@ def expand_class(graph: Graph, node: Node, cls: type) -> None:
         return
     node.kind = "class"
     node.flags |= IDENTITY
-    attach, root = graph.attach, space.root
+    node.root = space.root
+    attach = graph.attach
     tokens = [class_name(cls)]
     tokens += [f"base {attach(node, base)}" for base in class_bases(cls)]
     if type(cls) is not type:
@@ -64,12 +64,12 @@ def expand_class(graph: Graph, node: Node, cls: type) -> None:
         if type(value) is MemberDescriptorType or type(value) is GetSetDescriptorType:
             tokens.append(f"slot {name}")
         else:
-            tokens.append(f"attribute {name} {attach(node, within(value, root), f'{node.name}.{name}')}")
+            tokens.append(f"attribute {name} {attach(node, value, f'{node.name}.{name}')}")
     if "__struct_config__" in class_dict(type(cls)):
         tokens.append(f"struct {attach(node, _struct_facts(cls))}")
     if annotations_count(graph, cls):
         annotations = class_dict(cls).get("__annotations__")
-        if annotations:
+        if type(annotations) is dict:
             tokens.append(f"annotations {attach(node, dict(annotations))}")
     node.own = digest("class", *tokens)
 

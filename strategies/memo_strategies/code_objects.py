@@ -51,6 +51,8 @@ REFLECTIVE = frozenset({
 
 _NAMES = frozenset({"__name__", "__qualname__"})
 
+_IMPORTERS = {"import_module", "__import__"}
+
 SEES_LOCALS = frozenset({"dir", "eval", "exec", "f_locals", "locals", "vars"})
 """Names through which code can see the names of its local variables."""
 
@@ -76,7 +78,7 @@ class Hole(Struct, frozen=True):
         imported: What an import in the body brings.
         attributes: The chain of attributes loaded right after.
         local_first: Whether a class body may have a name of its own that comes first.
-        argument: The text that it is called with, where it is called with nothing but one literal text.
+        argument: For ``import_module`` and ``__import__``: the text it is called with, where that is written out.
         key: The same for all holes that stand for the same thing in one namespace.
         place: Where it is loaded first.
     """
@@ -291,7 +293,7 @@ class _Reader:
         *,
         local_first: bool = False,
     ) -> str:
-        argument = self._literal_argument(index)
+        argument = self._literal_argument(index, name, chain)
         key = (name, imported, chain, local_first, argument)
         slot = self.slots.get(key)
         if slot is None:
@@ -300,9 +302,11 @@ class _Reader:
             self.holes.append(Hole(name, imported, chain, local_first, argument, key, place))
         return f"hole {slot}"
 
-    def _literal_argument(self, index: int) -> str | None:
-        """The one literal text that what is loaded here is called with."""
+    def _literal_argument(self, index: int, name: str, chain: tuple[str, ...]) -> str | None:
+        """The one literal text that an import is called with."""
         ops, args = self.listing.ops, self.listing.args
+        if not _IMPORTERS & {name, *chain}:
+            return None
         index += 1
         while index < len(ops) and ops[index] in _ATTRIBUTES:
             index += 1

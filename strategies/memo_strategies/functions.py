@@ -11,7 +11,6 @@ from memo_strategies.code_objects import line_of, summarise
 from memo_strategies.flags import REFLECTS
 from memo_strategies.introspect import is_class, is_module, module_dict
 from memo_strategies.names import fill, qualified_name
-from memo_strategies.paths import within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +33,7 @@ def expand_function(graph: Graph, node: Node, function: FunctionType) -> None:
     """A Python function: the user's by its code, others by their name."""
     code = function.__code__
     space = node.space = graph.space(function.__globals__)
+    node.root = space.root
     if space.owner != "user" and not _made_at_run_time(code):
         _expand_foreign(graph, node, function)
         return
@@ -76,27 +76,26 @@ def _made_at_run_time(code: CodeType) -> bool:
 def _surroundings(graph: Graph, node: Node, function: FunctionType) -> Iterator[str]:
     """The values that a function carries with it, beside its code."""
     code = function.__code__
-    root = None if node.space is None else node.space.root
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-        yield f"closure {name} {_cell(graph, node, cell, f'{node.name} closure {name}', root)}"
+        yield f"closure {name} {_cell(graph, node, cell, f'{node.name} closure {name}')}"
     defaults = function.__defaults__ or ()
     first = code.co_argcount - len(defaults)
     for index, value in enumerate(defaults):
         name = code.co_varnames[first + index]
-        yield f"default {first + index} {graph.attach(node, within(value, root), f'{node.name} default {name}')}"
+        yield f"default {first + index} {graph.attach(node, value, f'{node.name} default {name}')}"
     for name, value in sorted(function.__kwdefaults__.items()) if function.__kwdefaults__ else ():
-        yield f"default {name} {graph.attach(node, within(value, root), f'{node.name} default {name}')}"
+        yield f"default {name} {graph.attach(node, value, f'{node.name} default {name}')}"
     attributes = function.__dict__
     for name, value in sorted(item for item in attributes.items() if type(item[0]) is str) if attributes else ():
-        yield f"attribute {name} {graph.attach(node, within(value, root), f'{node.name}.{name}')}"
+        yield f"attribute {name} {graph.attach(node, value, f'{node.name}.{name}')}"
 
 
-def _cell(graph: Graph, node: Node, cell: CellType, name: str, root: str | None) -> str:
+def _cell(graph: Graph, node: Node, cell: CellType, name: str) -> str:
     try:
         value = cell.cell_contents
     except ValueError:
         return "empty"
-    return graph.attach(node, within(value, root), name)
+    return graph.attach(node, value, name)
 
 
 def _expand_foreign(graph: Graph, node: Node, function: FunctionType) -> None:
@@ -152,7 +151,7 @@ def expand_code(_: Graph, node: Node, code: CodeType) -> None:
 
 def expand_cell(graph: Graph, node: Node, cell: CellType) -> None:
     """A closure cell as a value."""
-    node.own = digest("cell", _cell(graph, node, cell, "", None))
+    node.own = digest("cell", _cell(graph, node, cell, ""))
 
 
 def expand_unordered(graph: Graph, node: Node, found: Unordered) -> None:

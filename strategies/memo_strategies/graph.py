@@ -15,7 +15,8 @@ from memo.ownership import owner_of_namespace
 from memo_strategies.components import settle
 from memo_strategies.distributions import Distribution, Distributions
 from memo_strategies.flags import NOTED
-from memo_strategies.introspect import ATOMS, class_module, is_module, module_dict
+from memo_strategies.introspect import ATOMS, class_module, is_module, module_dict, type_label
+from memo_strategies.paths import within
 
 if TYPE_CHECKING:
     from types import CodeType
@@ -44,6 +45,7 @@ class Node:
         notes: What could not be followed: (what, line or None).
         code: A function's code object, with its `summary`.
         space: Where a function's or a class's globals are.
+        root: The folder that the imports of the code that reaches it begin at, where that is known.
         detail: What to show of a value that may change later; None for the others.
     """
 
@@ -59,6 +61,7 @@ class Node:
     code: CodeType | None = None
     summary: CodeSummary | None = None
     space: Space | None = None
+    root: str | None = None
     detail: str | None = None
     index = 0
     low = 0
@@ -133,11 +136,15 @@ class Graph:
         self.slots: dict[int, list[tuple[str, Any]]] = {}
         self._installed_now = Distributions()
 
-    def node(self, obj: object) -> Node:
-        """The node of an object."""
+    def node(self, obj: object, root: str | None = None) -> Node:
+        """The node of an object, reached by code whose imports begin at ``root``."""
+        if root is not None:
+            obj = within(obj, root)
         found = self._nodes.get(id(obj))
         if found is None:
             found = self._nodes[id(obj)] = Node(obj)
+            if root is not None:
+                found.root = root
             self._pending.append(found)
         return found
 
@@ -147,7 +154,13 @@ class Graph:
         pending, expander_of = self._pending, self._expander_of
         while pending:
             node = pending.pop()
-            expander_of(node.obj)(self, node, node.obj)
+            try:
+                expander_of(node.obj)(self, node, node.obj)
+            except Exception as error:  # noqa: BLE001 - no object, however strange, may fail a plan
+                label = type_label(node.obj)
+                node.edges.clear()
+                node.own = digest("unreadable", label)
+                node.note(f"a {label}, which could not be looked into ({type(error).__name__}: {error})")
             if not node.edges:
                 node.full = node.own
                 node.reached = node.flags
@@ -163,7 +176,7 @@ class Graph:
         """
         if not name and id(type(obj)) in ATOMS:
             return "=" + value_digest(obj)
-        node.edges.append((name, self.node(obj)))
+        node.edges.append((name, self.node(obj, node.root)))
         return "@"
 
     def space(self, namespace: dict[str, Any]) -> Space:

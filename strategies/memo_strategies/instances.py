@@ -10,7 +10,7 @@ from memo.content import content_digest
 from memo.hashing import digest
 from memo_strategies.classes import is_enum
 from memo_strategies.flags import IDENTITY
-from memo_strategies.functions import Unordered
+from memo_strategies.functions import Unordered, compiled
 from memo_strategies.introspect import (
     class_dict,
     class_mro,
@@ -72,6 +72,8 @@ def expand_state(graph: Graph, node: Node, value: Any, without: frozenset[str] =
     node.kind = "value"
     node.flags |= IDENTITY
     kind = type(value)
+    if node.root is None:
+        node.root = graph.space_of_class(kind).root
     tokens = [graph.attach(node, kind)]
     kept = instance_dict(value)
     if kept:
@@ -129,7 +131,10 @@ def _built_in_content(graph: Graph, node: Node, value: Any) -> list[str]:
 def _reduced(graph: Graph, node: Node, value: Any, reduce: Any) -> list[str]:
     try:
         parts = reduce(value, 4) if reduce.__name__ == "__reduce_ex__" else reduce(value)
-        inner = [list(part) if _is_iterator(part) else part for part in parts[1:]] if type(parts) is tuple else parts
+        if type(parts) is str:  # it is known by its name, as compiled functions are
+            module = getattr(value, "__module__", None)
+            return [f"named {parts}", *compiled(graph, node, module if type(module) is str else None)]
+        inner = [list(part) if _is_iterator(part) else part for part in parts[1:]]
     except Exception:  # noqa: BLE001 - compiled code of any distribution may raise anything
         return _wrapped(graph, node, value)
     return [f"reduced {graph.attach(node, inner)}"]
@@ -196,17 +201,26 @@ def _expand_foreign(graph: Graph, node: Node, value: Any) -> None:
     """An instance of a class that is not the user's."""
     node.kind = "value"
     node.flags |= IDENTITY
+    label = type_label(value)
+    node.edges.extend(("", package) for package in graph.space_of_class(type(value)).packages)
+    if label in _COMPILED_FROM:
+        tokens = [f"{name} {graph.attach(node, getattr(value, name))}" for name in _COMPILED_FROM[label]]
+    else:
+        tokens = _written_out(graph, node, value)
+    node.own = digest("foreign", label, *tokens)
+
+
+_COMPILED_FROM = {"numba.core.registry.CPUDispatcher": ("py_func", "targetoptions")}
+"""Functions compiled at run time: what they were made from. Their pickles hold a number made anew each time."""
+
+
+def _written_out(graph: Graph, node: Node, value: Any) -> list[str]:
     found = content_digest(value)
     if found is not None:
-        node.own = digest("content", type_label(value), found)
-        node.edges.extend(("", package) for package in graph.space_of_class(type(value)).packages)
-        return
+        return [found]
     from memo_strategies.foreign import pickled
 
     held = pickled(value)
     if held is not None:
-        tokens = [held.digest, *[graph.attach(node, each) for each in held.objects]]
-    else:
-        tokens = _wrapped(graph, node, value)
-    node.edges.extend(("", package) for package in graph.space_of_class(type(value)).packages)
-    node.own = digest("foreign", type_label(value), *tokens)
+        return [held.digest, *[graph.attach(node, each) for each in held.objects]]
+    return _wrapped(graph, node, value)

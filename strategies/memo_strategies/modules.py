@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from memo.hashing import digest
 from memo_strategies.functions import compiled
 from memo_strategies.introspect import is_module, module_dict
-from memo_strategies.paths import within
 
 if TYPE_CHECKING:
     from memo_strategies.graph import Graph, Node, Space
@@ -27,11 +26,12 @@ def expand_space(graph: Graph, node: Node, space: Space) -> None:
         node.own = digest("foreign module", space.module)
         return
     node.kind = "module"
+    node.root = space.root
     tokens: list[str] = []
     for name, value in sorted(item for item in list(space.namespace.items()) if type(item[0]) is str):
         if (name.startswith("__") and name.endswith("__") and name != "__getattr__") or _is_below(space, value):
             continue
-        tokens.append(f"{name} {graph.attach(node, within(value, space.root), f'{space.name}.{name}')}")
+        tokens.append(f"{name} {graph.attach(node, value, f'{space.name}.{name}')}")
     if space.file is not None and not space.file.endswith((".py", ".pyc", ".ipynb")):
         tokens += compiled(graph, node, space.module)
     node.own = digest("module", *tokens)

@@ -15,7 +15,6 @@ from memo_strategies.body_imports import ImportedName
 from memo_strategies.dynamic import IMPORTERS, MODULE_FACTS, reflects, what_cannot_be_followed
 from memo_strategies.graph import Node
 from memo_strategies.introspect import MISSING, class_module, class_qualname, is_class, is_module, module_dict
-from memo_strategies.paths import within
 
 if TYPE_CHECKING:
     from memo.ownership import Owner
@@ -199,7 +198,7 @@ class _Search:
             special = SPECIAL.get(id(obj))
             if special is not None:
                 return self._named(special)
-            edges.append((name, graph.node(within(obj, self.space.root))))
+            edges.append((name, graph.node(obj, self.space.root)))
             return ""
         edges.append(("", graph.node(obj)))
         if owner_of(graph, obj) == "user":

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class TestMemIOManager(MemoizableIOManagerConformance):
-    def make_io_manager(self, folder: Path) -> MemoizableIOManager:  # noqa: ARG002
+    def make_io_manager(self, folder: Path) -> MemoizableIOManager:
         return MemIOManager()
 
     # There is no storage that could be damaged.
@@ -126,12 +126,12 @@ class AnswersInAnyOrder(MemIOManager):
 
 
 class AlwaysThere(MemIOManager):
-    def has_output(self, context: Any) -> bool:  # noqa: ARG002
+    def has_output(self, context: Any) -> bool:
         return True
 
 
 class NeverThere(MemIOManager):
-    def has_output(self, context: Any) -> bool:  # noqa: ARG002
+    def has_output(self, context: Any) -> bool:
         return False
 
 

@@ -641,11 +641,11 @@ def with_varargs(*x: Any) -> Any:
     return add(*x)
 
 
-def without_use(x: Any) -> Any:  # noqa: ARG001 - the point
+def without_use(x: Any) -> Any:
     return one()
 
 
-def without_use_of_default(x: int = 1) -> Any:  # noqa: ARG001 - the point
+def without_use_of_default(x: int = 1) -> Any:
     return one()
 
 
@@ -718,6 +718,44 @@ def test_an_exception_in_a_body_passes_and_leaves_nothing_behind() -> None:
             return 1 // 0
 
     assert one() == 1
+
+
+def test_a_job_may_be_run_in_the_body_of_a_graph() -> None:
+    """Its ops run, those that they call directly too: none of them is placed in the graph."""
+
+    @op
+    def calling() -> int:
+        return add(one(), 2)
+
+    @job
+    def counting():
+        return calling()
+
+    @graph
+    def outer():
+        return add(counting.execute_in_process().output_value(), one())
+
+    assert list(outer.nodes) == ["one", "add"]
+    assert outer.execute_in_process().output_value() == 4
+
+
+def test_an_input_may_have_any_legal_name() -> None:
+    @op
+    def odd(self: int, args: int, settings: int, name: int) -> int:
+        return self + args + settings + name
+
+    @graph(out={"composition": GraphOut(), "kwargs": GraphOut()})
+    def both(self, node):
+        value = odd(self=self, args=1, settings=2, name=node)
+        return value, value
+
+    @job
+    def wired():
+        outs = both(self=10, node=20)
+        return odd(outs.composition, outs.kwargs, 0, 0)
+
+    assert wired.execute_in_process().output_value() == 66
+    assert odd(self=1, args=1, settings=1, name=1) == 4
 
 
 def test_a_graph_may_be_defined_in_the_body_of_another() -> None:

@@ -89,6 +89,14 @@ def test_a_job_by_its_name_by_its_variable_and_a_graph_by_its_name(tmp_path: Pat
     assert load["inner"].name == "inner"
 
 
+def test_a_job_comes_before_the_graph_of_the_same_name_that_it_was_made_of(tmp_path: Path) -> None:
+    (tmp_path / "flights.py").write_text(
+        HEAD + "@graph\ndef daily():\n    return one()\ndaily_job = daily.to_job(tags={'a': 1})\n"
+    )
+
+    assert JobReference("flights.py", "daily").load() is JobReference("flights.py", "daily_job").load()
+
+
 def test_a_job_in_a_package_by_file_and_by_name(tmp_path: Path) -> None:
     package = tmp_path / "pack" / "inner"
     package.mkdir(parents=True)

@@ -1,4 +1,3 @@
-# ruff: noqa: ARG001, ARG005 - signatures are what is tested here
 from __future__ import annotations
 
 import functools

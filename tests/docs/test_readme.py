@@ -56,7 +56,13 @@ def test_the_readme_does_what_it_says(tmp_path) -> None:
             if command.startswith("pip install"):
                 continue
             found = subprocess.run(
-                command, shell=True, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                command,
+                shell=True,
+                cwd=tmp_path,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
                 check=False,
             )
             assert found.returncode == 0, f"$ {command}\n{found.stdout}"

@@ -80,12 +80,17 @@ def test_killed_at_any_moment_and_run_again_at_once(workspace, moment) -> None:
         "execute_job(JobReference('pipeline.py'), max_concurrent=2)"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", program], cwd=workspace.path, env=workspace.environment(KILL_TEST=group),
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [sys.executable, "-c", program],
+        cwd=workspace.path,
+        env=workspace.environment(KILL_TEST=group),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     wanted = random.Random(moment).randint(0, 12)
     until = time.monotonic() + 60
-    while len(list((workspace.path / "ran").iterdir())) < wanted and process.poll() is None and time.monotonic() < until:
+    while (
+        len(list((workspace.path / "ran").iterdir())) < wanted and process.poll() is None and time.monotonic() < until
+    ):
         time.sleep(0.002)
     time.sleep(random.Random(moment).random() * 0.02)
     process.send_signal(signal.SIGKILL)
@@ -113,8 +118,11 @@ def test_ctrl_c_keeps_what_is_finished_and_marks_the_run(workspace, workers) -> 
         f"execute_job(JobReference('pipeline.py'), max_concurrent={workers})"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", program], cwd=workspace.path, env=workspace.environment(),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-c", program],
+        cwd=workspace.path,
+        env=workspace.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     until = time.monotonic() + 60
     while len(list((workspace.path / "ran").iterdir())) < 4 and time.monotonic() < until:

@@ -129,7 +129,12 @@ def test_a_worker_that_dies_fails_its_step_not_the_run(workspace) -> None:
     found = workspace.run(max_concurrent=2)
 
     assert found.outcomes == {
-        "killed": "failure", "below": "blocked", "leaves": "failure", "raises": "failure", "dies_once": "success", "fine": "success",
+        "killed": "failure",
+        "below": "blocked",
+        "leaves": "failure",
+        "raises": "failure",
+        "dies_once": "success",
+        "fine": "success",
     }
     assert "killed by SIGKILL" in found.errors["killed"]
     assert "ended with exit code 7" in found.errors["leaves"]
@@ -154,7 +159,9 @@ def test_values_in_memory_are_refused(workspace) -> None:
     )
 
     found = workspace.python(
-        "-c", "from memo import execute_job; from pipeline import in_memory; execute_job(in_memory, max_concurrent=2)", check=False,
+        "-c",
+        "from memo import execute_job; from pipeline import in_memory; execute_job(in_memory, max_concurrent=2)",
+        check=False,
     )
 
     assert "is kept in memory by 'io_manager', where other processes cannot read it" in found.stderr

@@ -286,7 +286,9 @@ def test_an_undeclared_resource_is_named() -> None:
     def reads(context) -> int:
         return context.resources.databse
 
-    with pytest.raises(InvocationError, match=r"reads the resource 'databse' without declaring it.*Did you mean 'database'"):
+    with pytest.raises(
+        InvocationError, match=r"reads the resource 'databse' without declaring it.*Did you mean 'database'"
+    ):
         run(reads, resource_defs={"database": 1})
 
 
@@ -400,13 +402,19 @@ def test_failure_and_retry_requested_are_what_they_say() -> None:
 
 
 def test_the_context_says_where_it_is(caplog) -> None:
-    found = {}
+    found: dict[str, Any] = {}
 
     @op(tags={"team": "blue"}, config_schema={"n": int})
     def looks(context) -> int:
         found.update(
-            step=context.step_key, job=context.job_name, op=context.op_name, tag=context.get_tag("team"),
-            run_tag=context.get_tag("who"), config=context.op_config, has=context.has_tag("nope"), run=context.run_id,
+            step=context.step_key,
+            job=context.job_name,
+            op=context.op_name,
+            tag=context.get_tag("team"),
+            run_tag=context.get_tag("who"),
+            config=context.op_config,
+            has=context.has_tag("nope"),
+            run=context.run_id,
         )
         context.log.info("looked at %s", 3)
         context.add_output_metadata({"rows": 2})
@@ -417,11 +425,19 @@ def test_the_context_says_where_it_is(caplog) -> None:
         looks.alias("look")()
 
     result = looking.execute_in_process(
-        run_config={"ops": {"look": {"config": {"n": 2}}}}, tags={"who": "me"}, run_id="run1",
+        run_config={"ops": {"look": {"config": {"n": 2}}}},
+        tags={"who": "me"},
+        run_id="run1",
     )
 
     assert found == {
-        "step": "look", "job": "looking", "op": "looks", "tag": "blue", "run_tag": "me", "config": {"n": 2}, "has": False,
+        "step": "look",
+        "job": "looking",
+        "op": "looks",
+        "tag": "blue",
+        "run_tag": "me",
+        "config": {"n": 2},
+        "has": False,
         "run": "run1",
     }
     logged = [event.message for event in result.events_for_node("look") if event.kind is EventType.LOG]
@@ -449,7 +465,7 @@ def test_the_result_names_what_it_has_not() -> None:
 
     result = small.execute_in_process()
 
-    with pytest.raises(InvocationError, match="has no step 'oen'.*Did you mean 'one'"):
+    with pytest.raises(InvocationError, match=r"has no step 'oen'.*Did you mean 'one'"):
         result.output_for_node("oen")
     with pytest.raises(InvocationError, match="has no output 'x'"):
         result.output_for_node("one", "x")

@@ -70,7 +70,10 @@ def test_from_failure_runs_what_failed_and_what_never_finished(tags, tmp_path) -
     bench.seen.clear()
 
     again = execute_job(
-        bench.job, tmp_path, tags=tags, reexecution_options=ReexecutionOptions.from_failure(parent.run_id),
+        bench.job,
+        tmp_path,
+        tags=tags,
+        reexecution_options=ReexecutionOptions.from_failure(parent.run_id),
     )
 
     assert again.success
@@ -85,11 +88,15 @@ def test_outputs_are_found_several_runs_up(tags, tmp_path) -> None:
     bench = Bench()
     bench.failures = 2
     first = execute_job(bench.job, tmp_path, tags=tags)
-    second = execute_job(bench.job, tmp_path, tags=tags, reexecution_options=ReexecutionOptions.from_failure(first.run_id))
+    second = execute_job(
+        bench.job, tmp_path, tags=tags, reexecution_options=ReexecutionOptions.from_failure(first.run_id)
+    )
     assert not second.success
     bench.seen.clear()
 
-    third = execute_job(bench.job, tmp_path, tags=tags, reexecution_options=ReexecutionOptions.from_failure(second.run_id))
+    third = execute_job(
+        bench.job, tmp_path, tags=tags, reexecution_options=ReexecutionOptions.from_failure(second.run_id)
+    )
 
     assert third.success
     assert bench.seen == ["second", "third"]
@@ -105,7 +112,10 @@ def test_a_part_of_a_plain_run_reads_the_parents_outputs(tmp_path) -> None:
     bench.seen.clear()
 
     again = execute_job(
-        bench.job, tmp_path, tags=OFF, reexecution_options=ReexecutionOptions(parent.run_id, step_selection=["third"]),
+        bench.job,
+        tmp_path,
+        tags=OFF,
+        reexecution_options=ReexecutionOptions(parent.run_id, step_selection=["third"]),
     )
 
     assert again.success
@@ -135,7 +145,9 @@ def test_from_failure_spares_finished_steps_that_are_not_memoizable(tmp_path) ->
     assert not parent.success
     bench.seen.clear()
 
-    again = execute_job(bench.job, tmp_path / "home", reexecution_options=ReexecutionOptions.from_failure(parent.run_id))
+    again = execute_job(
+        bench.job, tmp_path / "home", reexecution_options=ReexecutionOptions.from_failure(parent.run_id)
+    )
 
     assert again.success
     assert bench.seen == ["second", "third"]

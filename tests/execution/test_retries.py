@@ -119,8 +119,14 @@ def run_with(failures: dict[str, int]) -> tuple[RunLoop, FakeExecutor, list[Any]
     seen: list[Any] = []
     plan = plan_without_memoization(retrying, retrying.steps, Reason.MEMOIZATION_OFF)
     loop = RunLoop(
-        retrying, plan, run_id="r", executor=executor, storage=None, history=None,  # type: ignore[arg-type] # nothing is stored
-        recorder=Recorder(None, seen.append), clock=executor.clock,
+        retrying,
+        plan,
+        run_id="r",
+        executor=executor,
+        storage=None,  # type: ignore[arg-type] # nothing is stored
+        history=None,
+        recorder=Recorder(None, seen.append),
+        clock=executor.clock,
     )
     loop.run()
     return loop, executor, seen
@@ -131,7 +137,12 @@ def test_other_steps_run_while_one_rests() -> None:
 
     assert loop.outcomes == {"flaky": "success", "steady": "success", "placed": "success", "plain": "success"}
     assert executor.started == [
-        (0, "flaky", 0), (0, "steady", 0), (0, "placed", 0), (0, "plain", 0), (10, "flaky", 1), (30, "flaky", 2),
+        (0, "flaky", 0),
+        (0, "steady", 0),
+        (0, "placed", 0),
+        (0, "plain", 0),
+        (10, "flaky", 1),
+        (30, "flaky", 2),
     ]
     waits = [event.data["seconds_to_wait"] for event in seen if event.kind is EventType.STEP_UP_FOR_RETRY]
     assert waits == [10, 20]

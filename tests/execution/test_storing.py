@@ -39,7 +39,9 @@ class Files(MemoizableIOManager):
         return self.folder / "-".join(context.get_identifier())
 
     def handle_output(self, context: Any, obj: Any) -> Any:
-        self.asked.append(("handle", context.step_key, context.name, context.version is not None, context.config, context.metadata))
+        self.asked.append(
+            ("handle", context.step_key, context.name, context.version is not None, context.config, context.metadata)
+        )
         self.path(context).write_bytes(pickle.dumps(obj))
         yield {"where": self.path(context).name}
 
@@ -106,7 +108,7 @@ def test_each_output_goes_to_the_io_manager_it_names(tmp_path) -> None:
 
 
 def test_io_managers_have_resources_and_config(tmp_path) -> None:
-    seen = {}
+    seen: dict[str, Any] = {}
 
     @io_manager(
         required_resource_keys={"root"},
@@ -179,7 +181,10 @@ def test_planning_asks_with_a_version_and_without_a_run(tmp_path) -> None:
 
     plan_job(small, instance=tmp_path / "home")
 
-    assert [entry for entry in files.asked if entry[0] == "has"] == [("has", "one", "result", None), ("has", "add", "result", None)]
+    assert [entry for entry in files.asked if entry[0] == "has"] == [
+        ("has", "one", "result", None),
+        ("has", "add", "result", None),
+    ]
 
 
 def test_one_io_manager_that_is_not_memoizable_does_not_fail_the_plan(tmp_path) -> None:
@@ -322,7 +327,7 @@ def test_an_io_manager_that_loses_everything_fails_the_step(tmp_path) -> None:
 def test_a_value_that_cannot_be_stored_fails_its_step_and_leaves_nothing(tmp_path) -> None:
     @op
     def unstorable() -> Any:
-        return {"fine": 1, "handle": (each for each in [])}
+        return {"fine": 1, "handle": (str(each) for each in "ab")}
 
     @job
     def storing() -> None:
@@ -352,7 +357,10 @@ def test_an_input_manager_loads_what_nothing_is_connected_to(tmp_path) -> None:
 
     def run(rows: int) -> Any:
         return execute_job(
-            counting, tmp_path, run_config={"ops": {"count": {"inputs": {"rows": {"rows": rows}}}}}, raise_on_error=True,
+            counting,
+            tmp_path,
+            run_config={"ops": {"count": {"inputs": {"rows": {"rows": rows}}}}},
+            raise_on_error=True,
         )
 
     assert run(3).output_for_node("count") == 3

@@ -63,7 +63,10 @@ EDITS = {
     "a global": ("pipeline.py", "OFFSET = 100", "OFFSET = 101", ["total"]),
     "swapped inputs": ("pipeline.py", "sub(first, second)", "sub(second, first)", ["sub", "total"]),
     "swapped members of a list": (
-        "pipeline.py", "[sub(first, second), scale(second)]", "[scale(second), sub(first, second)]", ["total"],
+        "pipeline.py",
+        "[sub(first, second), scale(second)]",
+        "[scale(second), sub(first, second)]",
+        ["total"],
     ),
     "config 1 to 2": ("pipeline.py", '{"by": 1}', '{"by": 2}', ["scale", "total"]),
     "config 1 to '1'": ("pipeline.py", '{"by": 1}', '{"by": "1"}', ["scale"]),

@@ -337,7 +337,7 @@ class NeverTheSame(VersionStrategy):
     def __init__(self) -> None:
         self.count = 0
 
-    def get_op_version(self, context: OpVersionContext) -> str:  # noqa: ARG002 - broken on purpose
+    def get_op_version(self, context: OpVersionContext) -> str:
         self.count += 1
         return str(self.count)
 

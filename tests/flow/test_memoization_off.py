@@ -84,7 +84,9 @@ def test_the_plan_says_so(tmp_path) -> None:
     counting, _ = counted()
     plan = plan_job(counting, instance=tmp_path, tags={MEMOIZED_RUN_TAG: "false"})
 
-    assert [(step.verdict, step.reason, step.version) for step in plan.steps.values()] == [("RUN", "memoization off", None)]
+    assert [(step.verdict, step.reason, step.version) for step in plan.steps.values()] == [
+        ("RUN", "memoization off", None)
+    ]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

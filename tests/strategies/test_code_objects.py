@@ -18,11 +18,36 @@ from memo_strategies.code_objects import nested_code, summarise
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MODULES = """
-argparse asyncio/tasks bisect calendar configparser contextlib csv dataclasses datetime difflib enum fractions functools
-heapq http/client json/decoder logging/__init__ pathlib pickle random statistics string subprocess tarfile threading
-typing urllib/parse zipfile
-""".split()
+MODULES = [
+    "argparse",
+    "asyncio/tasks",
+    "bisect",
+    "calendar",
+    "configparser",
+    "contextlib",
+    "csv",
+    "dataclasses",
+    "datetime",
+    "difflib",
+    "enum",
+    "fractions",
+    "functools",
+    "heapq",
+    "http/client",
+    "json/decoder",
+    "logging/__init__",
+    "pathlib",
+    "pickle",
+    "random",
+    "statistics",
+    "string",
+    "subprocess",
+    "tarfile",
+    "threading",
+    "typing",
+    "urllib/parse",
+    "zipfile",
+]
 
 
 def _trees() -> Iterator[tuple[str, ast.Module]]:

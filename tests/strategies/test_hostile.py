@@ -254,3 +254,19 @@ def test_user_code_that_raises_on_import(
     monkeypatch.syspath_prepend(str(tmp_path))
     found = version_of(module.op)
     assert "importing breaking_module raised SystemExit" in found.warnings[0]
+
+
+def test_what_cannot_be_read_is_said(version_of: Callable[..., CodeVersion], load: Callable[..., Any]) -> None:
+    module = load(
+        """
+        class Meta(type):
+            __struct_config__ = "not one of msgspec's"
+        class Odd(metaclass=Meta):
+            pass
+        def op():
+            return Odd
+        """
+    )
+    found = version_of(module.op)
+    assert f"{module.__file__}:7: " in found.warnings[0]
+    assert "which could not be looked into (AttributeError" in found.warnings[0]
