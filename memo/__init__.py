@@ -6,8 +6,6 @@ the same to type checkers.
 
 from __future__ import annotations
 
-from typing import Any
-
 __version__ = "0.1.0"
 
 _PLACES = {
@@ -91,13 +89,13 @@ _PLACES = {
 __all__ = [*_PLACES]  # noqa: PLE0604 # pyright: ignore[reportUnsupportedDunderAll] - the stub is what checkers read
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     place = _PLACES.get(name)
     if place is None:
         raise AttributeError(f"module 'memo' has no attribute {name!r}")
     from importlib import import_module
 
-    found = getattr(import_module(f"memo.{place}"), name)
+    found: object = getattr(import_module(f"memo.{place}"), name)
     globals()[name] = found
     return found
 
