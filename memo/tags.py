@@ -28,8 +28,13 @@ RESUME_RETRY_TAG = "memo/is_resume_retry"
 STEP_SELECTION_TAG = "memo/step_selection"
 
 
-def memoization_wish(job_tags: Mapping[str, object], run_tags: Mapping[str, object]) -> bool | None:
+def memoization_wish(job_tags: Mapping[str, object], run_tags: Mapping[str, object], *, where: str = "") -> bool | None:
     """Read what the tags say of memoization; the run's word counts before the job's.
+
+    Args:
+        job_tags: Of the job.
+        run_tags: Of the run.
+        where: The job, for the error.
 
     Returns:
         True or False where a tag says so, None where neither does.
@@ -44,6 +49,7 @@ def memoization_wish(job_tags: Mapping[str, object], run_tags: Mapping[str, obje
             if read is None:
                 raise DefinitionError(
                     f"the {owner}'s tag {MEMOIZED_RUN_TAG!r} is {word!r}; it must be true or false",
+                    where=where,
                 )
             return read
     return None

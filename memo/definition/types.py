@@ -9,14 +9,14 @@ from typing import Any
 from memo.definition.ports import Nothing
 
 _UNIONS = {typing.Union, types.UnionType}
-_NUMBERS = {int: (int,), float: (float, int), complex: (complex, float, int)}
+_NUMBERS: dict[type, tuple[type, ...]] = {float: (float, int), complex: (complex, float, int)}
 
 
 def fits(value: Any, expected: Any) -> bool:
     """Say whether a value fits a type: a class, or a `typing` form as deep as its outermost layer.
 
-    As in type checkers an int fits float; unlike there a bool fits only bool. What cannot be checked cheaply (the
-    members of containers, type variables, protocols that are not runtime-checkable) fits.
+    As in type checkers an int fits float, and a bool int. What cannot be checked cheaply (the members of containers,
+    type variables, protocols that are not runtime-checkable) fits.
     """
     if expected is None or expected is Any or expected is object or expected is Nothing:
         return True
@@ -34,11 +34,8 @@ def fits(value: Any, expected: Any) -> bool:
 
 
 def _is_instance(value: Any, expected: type) -> bool:
-    numbers = _NUMBERS.get(expected)
-    if numbers is not None:
-        return isinstance(value, numbers) and type(value) is not bool
     try:
-        return isinstance(value, expected)
+        return isinstance(value, _NUMBERS.get(expected, expected))
     except TypeError:  # a typed dict, a protocol that is not runtime-checkable
         return True
 

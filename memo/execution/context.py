@@ -129,15 +129,17 @@ class OpExecutionContext:
             ConfigError: The config does not fit the op's schema.
             InvocationError: A required resource is missing.
         """
-        given = getattr(self, "given_config", self.op_config)
         bound = OpExecutionContext(
             op_def=op_def,
-            op_config=op_def.resolve_config(ABSENT if given is None else given, f"ops.{op_def.name}.config"),
+            op_config=op_def.resolve_config(
+                ABSENT if self.op_config is None else self.op_config, f"ops.{op_def.name}.config"
+            ),
             resources=self.resources,
             step_key=op_def.name,
             retry_number=self.retry_number,
             tags=self._tags,
         )
+        bound._metadata = self._metadata
         missing = sorted(key for key in op_def.required_resource_keys if key not in self.resources.__dict__)
         if missing:
             raise InvocationError(

@@ -90,6 +90,11 @@ class ResourceScope:
         self._endings.append((key, end))
         return value
 
+    @property
+    def to_end(self) -> list[str]:
+        """The resources made so far that have something to do at their end."""
+        return [key for key, _ in self._endings]
+
     def close(self) -> None:
         """End all resources, the last made first; one that fails to end is warned about."""
         while self._endings:

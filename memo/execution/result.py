@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from memo.definition.step import FromList, FromOutput
+from memo.definition.step import FromJobInput, FromOutput, FromValue
 from memo.errors import InvocationError, did_you_mean
 from memo.events import ErrorInfo, Event, EventType, RunStatus
 
@@ -35,6 +35,7 @@ class RunResult:
         events: Sequence[Event],
         addresses: Mapping[str, Mapping[str, Address]],
         errors: Mapping[str, ErrorInfo],
+        job_inputs: Mapping[str, Any],
         load: Callable[[Address], Any],
     ) -> None:
         self.job_def = job
@@ -43,6 +44,7 @@ class RunResult:
         self.all_events = tuple(events)
         self.errors = dict(errors)
         self._addresses = addresses
+        self._job_inputs = job_inputs
         self._load = load
 
     def __repr__(self) -> str:
@@ -121,8 +123,13 @@ class RunResult:
         source = outputs[output_name]
         if type(source) is FromOutput:
             return self.output_for_node(source.step, source.output)
-        assert not isinstance(source, FromList)
-        raise InvocationError(f"output {output_name!r} of job {self.job_def.name!r} is one of its inputs")
+        if type(source) is FromJobInput and source.name in self._job_inputs:
+            return self._job_inputs[source.name]
+        if type(source) is FromValue:
+            return source.value
+        raise InvocationError(
+            f"output {output_name!r} of job {self.job_def.name!r} is an input of it that has no value in this run",
+        )
 
     # Events
 

@@ -92,7 +92,9 @@ def carry_out(
             if plan.aliases or not plan.is_null:
                 recorder.write()
             store.add_run(ended)
-    return RunResult(environment.job, plan, ended, recorder.events, loop.addresses, loop.errors, load), loop
+    job = environment.job
+    inputs = {**job.input_defaults, **environment.config.job_inputs}
+    return RunResult(job, plan, ended, recorder.events, loop.addresses, loop.errors, inputs, load), loop
 
 
 def _ended(plan: Plan, loop: RunLoop, record: RunRecord, status: RunStatus) -> RunRecord:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextvars import ContextVar
 from time import perf_counter, time
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from memo.contracts.executor import InputFrom, StepOutcome
@@ -12,6 +13,7 @@ from memo.definition.ports import Output
 from memo.definition.retry_policy import Failure, RetryRequested
 from memo.definition.step import FromInputManager, FromJobInput, FromList, FromRunConfig, FromValue
 from memo.definition.types import fits, type_name
+from memo.definition.wires import snapshot
 from memo.errors import ExecutionError, OutputLostError, did_you_mean
 from memo.events import Event, EventType
 from memo.execution.context import OpExecutionContext
@@ -177,7 +179,7 @@ class StepAttempt:
             assert type(source) is FromRunConfig
             value = config.inputs[self.step.key, name]
         # An op that changed the definition's own value would change the versions of the next plan.
-        return copy.deepcopy(value) if type(value) in {list, dict, set, bytearray} else value
+        return snapshot(value)
 
     # The op
 
@@ -217,13 +219,18 @@ class StepAttempt:
         return [records[name] for name in op.outs]
 
     def _results(self, returned: Any) -> Iterator[Output[Any]]:
-        """Read what the op's function gave as outputs by name."""
-        signature = self.step.op.signature
-        if signature.is_async:
+        """Read what the op's function gave as outputs by name.
+
+        What it gave decides, not how it is written: a decorator around it may have waited for it, or made a list of it.
+        """
+        if isinstance(returned, Awaitable | AsyncIterator):
             from memo.execution.asynchronous import finished
 
+            is_stream = isinstance(returned, AsyncIterator)
             returned = finished(returned)
-        if signature.is_generator:
+        else:
+            is_stream = type(returned) is GeneratorType or self.step.op.signature.is_generator
+        if is_stream and isinstance(returned, Iterable):
             for each in returned:
                 yield self._named(each)
             return

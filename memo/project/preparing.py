@@ -80,7 +80,7 @@ class Prepared:
 
 def is_memoized(job: JobDefinition, tags: Mapping[str, str], *, by_default: bool) -> bool:
     """Whether a run is memoized: as its tag says, as the job's says, where the job has a strategy, by default."""
-    wish = memoization_wish(job.tags, tags)
+    wish = memoization_wish(job.tags, tags, where=job.where)
     return wish if wish is not None else by_default or job.version_strategy is not None
 
 

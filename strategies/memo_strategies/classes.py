@@ -69,7 +69,7 @@ def expand_class(graph: Graph, node: Node, cls: type) -> None:
         tokens.append(f"struct {attach(node, _struct_facts(cls))}")
     if annotations_count(graph, cls):
         annotations = class_dict(cls).get("__annotations__")
-        if type(annotations) is dict:
+        if type(annotations) is dict and annotations:
             tokens.append(f"annotations {attach(node, dict(annotations))}")
     node.own = digest("class", *tokens)
 

@@ -319,7 +319,6 @@ def test_a_failed_step_stops_its_descendants_only() -> None:
     ("body", "words"),
     [
         (lambda: "text", "the output 'result' must be int and is str"),
-        (lambda: True, "the output 'result' must be int and is bool"),
         (lambda: Output(1, "other"), "gave the output 'other', which it does not declare"),
     ],
 )
@@ -483,3 +482,84 @@ def test_op_selection_runs_a_part() -> None:
     assert result.executed == ["one"]
     with pytest.raises(MemoError, match="is selected and reads from 'one', which is neither selected nor stored"):
         chain.execute_in_process(op_selection=["add"])
+
+
+def test_a_decorator_may_have_waited_or_listed() -> None:
+    import asyncio
+    import functools
+
+    def waited(fn: Any) -> Any:
+        @functools.wraps(fn)
+        def inner(*args: Any, **kwargs: Any) -> Any:
+            return asyncio.run(fn(*args, **kwargs))
+
+        return inner
+
+    def listed(fn: Any) -> Any:
+        @functools.wraps(fn)
+        def inner(*args: Any, **kwargs: Any) -> Any:
+            return list(fn(*args, **kwargs))
+
+        return inner
+
+    @op
+    @waited
+    async def slow() -> int:
+        return 4
+
+    @op(out={"a": Out(), "b": Out()})
+    @listed
+    def many() -> Iterator[Output[int]]:
+        yield Output(1, "a")
+        yield Output(2, "b")
+
+    @op
+    def given() -> Any:
+        return (Output(each) for each in (5,))
+
+    @job
+    def decorated() -> None:
+        add.alias("first")(slow(), many().b)
+        given()
+
+    result = decorated.execute_in_process()
+
+    assert result.output_for_node("first") == 6
+    assert result.output_for_node("given") == 5
+
+
+def test_a_job_output_that_is_its_input() -> None:
+    @graph
+    def through(x: int):
+        return {"sum": add(x), "x": x}
+
+    result = through.to_job(input_values={"x": 3}).execute_in_process()
+
+    assert (result.output_value("sum"), result.output_value("x")) == (13, 3)
+
+
+def test_ops_called_directly() -> None:
+    from memo import build_op_context
+
+    seen = []
+
+    @resource
+    def connection():
+        yield "open"
+        seen.append("closed")
+
+    @op(required_resource_keys={"db"}, config_schema={"n": int})
+    def uses(context, x: int) -> str:
+        seen.append(context.resources.db)
+        context.add_output_metadata({"rows": x})
+        return context.resources.db * context.op_config["n"]
+
+    with build_op_context(resources={"db": connection}, op_config={"n": 2}) as context:
+        assert uses(context, 1) == "openopen"
+        assert seen == ["open"]
+        assert context.get_output_metadata() == {"rows": 1}
+    assert seen == ["open", "closed"]
+    with pytest.raises(InvocationError, match="'db' has to be ended after use: write `with build_op_context"):
+        uses(build_op_context(resources={"db": connection}, op_config={"n": 2}), 1)
+    assert uses(build_op_context(resources={"db": "x"}, op_config={"n": 3}), 1) == "xxx"
+    assert add(1) == 11
