@@ -24,6 +24,7 @@ from memo_strategies.introspect import (
     is_heap_type,
     is_module,
     module_dict,
+    type_label,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def expand_class(graph: Graph, node: Node, cls: type) -> None:
             tokens.append(f"attribute {name} {attach(node, value, f'{node.name}.{name}')}")
     if "__struct_config__" in class_dict(type(cls)):
         tokens.append(f"struct {attach(node, _struct_facts(cls))}")
-    if annotations_count(graph, cls):
+    if _annotations_count(graph, cls):
         annotations = class_dict(cls).get("__annotations__")
         if type(annotations) is dict and annotations:
             tokens.append(f"annotations {attach(node, dict(annotations))}")
@@ -139,7 +140,8 @@ def _field_facts(fields: Any) -> Any:
 
 def _struct_facts(cls: Any) -> list[Any]:
     """What `msgspec.Struct` keeps of a class out of its dictionary."""
-    defaults = [(type(each).__name__, getattr(each, "factory", each)) for each in cls.__struct_defaults__]
+    made = "msgspec._core.Factory"
+    defaults = [(made, each.factory) if type_label(each) == made else each for each in cls.__struct_defaults__]
     config = cls.__struct_config__
     facts = [(name, getattr(config, name)) for name in sorted(class_dict(type(config))) if not name.startswith("__")]
     return [cls.__struct_encode_fields__, defaults, facts]
@@ -151,7 +153,7 @@ def is_enum(cls: type) -> bool:
     return module is not None and any(base is module.EnumMeta for base in class_mro(type(cls)))
 
 
-def annotations_count(graph: Graph, cls: type) -> bool:
+def _annotations_count(graph: Graph, cls: type) -> bool:
     """Whether something may read the annotations of this class: a metaclass or a base that is not Python's own."""
     meta = type(cls)
     if meta is not type and meta is not ABCMeta and not is_enum(cls):

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from memo.hashing import digest, value_digest
 from memo_strategies.body_imports import ImportedName, find_body_imports
-from memo_strategies.flags import REBINDS, REFLECTS, SUBCLASSES
+from memo_strategies.flags import ANNOTATIONS, DOCS, MODULES, NAMES, REBINDS, REFLECTS, SUBCLASSES
 from memo_strategies.instructions import HAS_LOCAL, HAS_NAME, LOADS_CONSTANT, NAME_SHIFT, OPS, Listing, flow, numbers
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ _STORE_NAME = OPS["STORE_NAME"]
 _LOAD_CONST = OPS["LOAD_CONST"]
 _MAKE_FUNCTION = OPS["MAKE_FUNCTION"]
 _SET_FUNCTION_ATTRIBUTE = OPS.get("SET_FUNCTION_ATTRIBUTE", -1)
-_BUILD_TUPLE = OPS["BUILD_TUPLE"]
 _PRECALL = OPS.get("PRECALL", -1)
 _CALL = OPS["CALL"]
 _PUSH_NULL = OPS["PUSH_NULL"]
@@ -43,13 +42,17 @@ _FLAGS_THAT_COUNT = 0x04 | 0x08 | 0x20 | 0x80 | 0x100 | 0x200
 BOOKKEEPING = frozenset({"__module__", "__qualname__", "__doc__", "__firstlineno__", "__static_attributes__"})
 """What a class body stores by itself: where the class stands, and its docstring."""
 
-REFLECTIVE = frozenset({
-    "__annotations__", "__code__", "__doc__", "__module__", "__name__", "__qualname__", "__signature__",
-    "__subclasses__",
-})  # fmt: skip
-"""Attributes through which code can see what otherwise does not count."""
-
-_NAMES = frozenset({"__name__", "__qualname__"})
+REFLECTIVE = {
+    "__annotations__": ANNOTATIONS,
+    "__code__": REFLECTS,
+    "__doc__": DOCS,
+    "__module__": MODULES,
+    "__name__": NAMES,
+    "__qualname__": NAMES,
+    "__signature__": ANNOTATIONS,
+    "__subclasses__": SUBCLASSES,
+}
+"""Attributes through which code can see what otherwise does not count, with what they show."""
 
 _IMPORTERS = {"import_module", "__import__"}
 
@@ -90,6 +93,12 @@ class Hole(Struct, frozen=True):
     argument: str | None
     key: tuple[object, ...]
     place: Place
+
+    @property
+    def label(self) -> str:
+        """The names as the author wrote them."""
+        start = (self.name,) if self.imported is None else (*self.imported.names, *self.imported.path)
+        return ".".join((*start, *self.attributes))
 
 
 class CodeSummary(Struct, frozen=True):
@@ -188,13 +197,13 @@ class _Reader:
             else:
                 tokens.append(self._token(index, chains.get(index, ())))
         own = digest("code", *tokens)
-        names = [".".join((hole.name, *hole.attributes)) for hole in self.holes]
+        names = [hole.label for hole in self.holes]
         return CodeSummary(
             own,
             digest("named code", own, *names) if names else own,
             tuple(self.holes),
             frozenset(self.rebinds),
-            self.flags & ~REFLECTS if code.co_qualname.startswith(_DATACLASS_MADE) else self.flags,
+            self.flags & ~NAMES if code.co_qualname.startswith(_DATACLASS_MADE) else self.flags,
             tuple(self.file_reads),
         )
 
@@ -280,7 +289,7 @@ class _Reader:
             self.rebinds.add(name)
             self.flags |= REBINDS
         elif op in _ATTRIBUTES:
-            self._notice_attribute(name, index, of_class=name in _NAMES and self._is_of_a_class(index))
+            self._notice_attribute(name, index, of_class=REFLECTIVE.get(name) == NAMES and self._is_of_a_class(index))
             return f"attribute {name}"
         return f"{op} {arg & (1 << shift) - 1} {name}"
 
@@ -335,10 +344,7 @@ class _Reader:
 
     def _notice_attribute(self, name: str, index: int, *, of_class: bool) -> None:
         if name in REFLECTIVE:
-            if not (of_class and name in _NAMES):
-                self.flags |= REFLECTS
-            if name == "__subclasses__":
-                self.flags |= SUBCLASSES
+            self.flags |= REFLECTIVE[name] & ~NAMES if of_class else REFLECTIVE[name]
         elif name in READS_FILES:
             self.file_reads.append((name, Place(self.path, self.listing.offsets[index])))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from memo_strategies.flags import ANNOTATIONS, REFLECTS
+
 MODULE_FACTS = frozenset({
     "__builtins__", "__cached__", "__debug__", "__file__", "__loader__", "__name__", "__package__", "__path__",
     "__spec__",
@@ -38,8 +40,7 @@ _BUILT_IN = {
 IMPORTERS = frozenset({"importlib.import_module", "builtins.__import__"})
 """What imports by a text, which is followed where it is written out."""
 
-_REFLECTORS = frozenset({"typing.get_type_hints", "builtins.help"})
-_REFLECTING_MODULES = ("inspect.", "annotationlib.", "pydoc.")
+_REFLECTING_MODULES = ("inspect.", "pydoc.", "builtins.help")
 
 
 def what_cannot_be_followed(name: str) -> str | None:
@@ -60,9 +61,11 @@ def what_cannot_be_followed(name: str) -> str | None:
     return None
 
 
-def reflects(name: str) -> bool:
-    """Whether the thing of this qualified name looks at names, docs or annotations of other things."""
-    return name in _REFLECTORS or name.startswith(_REFLECTING_MODULES)
+def reflection(name: str) -> int:
+    """What the thing of this qualified name looks at in other things, as `memo_strategies.flags`."""
+    if name.startswith(_REFLECTING_MODULES):
+        return REFLECTS
+    return ANNOTATIONS if name == "typing.get_type_hints" else 0
 
 
 _MOST_SHOWN = 4

@@ -3,14 +3,17 @@
 IDENTITY = 1
 """Two equal ones are still two: what changes one does not change the other."""
 
-REFLECTS = 2
-"""It looks at names, docs or annotations of other things."""
+NOTED = 2
+"""Something in it could not be followed."""
 
-SUBCLASSES = 4
-"""It asks classes for their subclasses."""
-
-REBINDS = 8
+REBINDS = 4
 """It assigns globals."""
 
-NOTED = 16
-"""Something in it could not be followed."""
+SUBCLASSES = 8
+"""It asks classes for their subclasses."""
+
+NAMES, MODULES, DOCS, ANNOTATIONS = 16, 32, 64, 128
+"""It looks at the names of other things, at the modules they are in, at their docstrings, at their annotations."""
+
+REFLECTS = NAMES | MODULES | DOCS | ANNOTATIONS
+"""Any of these."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from memo.hashing import digest
 from memo.ownership import owner_of_module
 from memo_strategies.code_objects import line_of, summarise
-from memo_strategies.flags import REFLECTS
 from memo_strategies.introspect import is_class, is_module, module_dict
 from memo_strategies.names import fill, qualified_name
 
@@ -63,8 +62,7 @@ def _names(graph: Graph, node: Node, function: FunctionType, space: Space, summa
             line = line_of(function.__code__, hole.place)
             for what in found.notes:
                 node.note(what, line)
-            if found.reflects:
-                node.flags |= REFLECTS
+            node.flags |= found.flags
     return tokens
 
 

@@ -95,7 +95,7 @@ class Space:
         self.namespace = namespace
         self.owner: Owner = owner
         self.packages = packages
-        module, file = namespace.get("__name__"), namespace.get("__file__")
+        module, file = dict.get(namespace, "__name__"), dict.get(namespace, "__file__")
         self.module = module if type(module) is str else ""
         self.file = file if type(file) is str else None
         self.name = self.module or "(no module)"
@@ -183,10 +183,12 @@ class Graph:
         """The space of a function's or a module's globals."""
         found = self._spaces.get(id(namespace))
         if found is None:
-            owner = owner_of_namespace(namespace)
+            # dict.get, because a namespace may be of a class of the user's.
+            where = {name: dict.get(namespace, name) for name in ("__name__", "__file__")}
+            owner = owner_of_namespace(where)
             packages: tuple[Node, ...] = ()
             if owner == "installed":
-                packages = self.packages_of(namespace.get("__file__"))
+                packages = self.packages_of(where["__file__"])
                 if not packages:
                     owner = "user"  # a loose file among the installed: its code is all there is to go by
             found = self._spaces[id(namespace)] = Space(namespace, owner, packages)
@@ -204,8 +206,8 @@ class Graph:
         """The nodes of the distributions that a file is from."""
         if type(file) is not str:
             return ()
-        found = (_INSTALLED.of_file(file) if loaded else ()) or self._installed_now.of_file(file)
-        return tuple(self._package(each) for each in found)
+        installed = _INSTALLED if loaded and _INSTALLED.of_file(file) else self._installed_now
+        return tuple(self._package(each, installed) for each in installed.of_file(file))
 
     def file_digest(self, file: object) -> str:
         """The digest of a file of compiled code, which has no code objects to go by."""
@@ -229,7 +231,7 @@ class Graph:
             space.fillings.clear()
         self._nodes.clear()
 
-    def _package(self, distribution: Distribution) -> Node:
+    def _package(self, distribution: Distribution, installed: Distributions) -> Node:
         node = self._packages.get(distribution.name)
         if node is None:
             node = self._packages[distribution.name] = Node(distribution)
@@ -237,9 +239,9 @@ class Graph:
             node.name = distribution.name
             node.own = digest("package", distribution.name, distribution.version)
             for name in distribution.requires:
-                required = _INSTALLED.named(name)
+                required = installed.named(name)
                 if required is not None:
-                    node.edges.append(("", self._package(required)))
+                    node.edges.append(("", self._package(required, installed)))
             if not node.edges:
                 node.full = node.own
         return node

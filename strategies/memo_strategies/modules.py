@@ -28,7 +28,7 @@ def expand_space(graph: Graph, node: Node, space: Space) -> None:
     node.kind = "module"
     node.root = space.root
     tokens: list[str] = []
-    for name, value in sorted(item for item in list(space.namespace.items()) if type(item[0]) is str):
+    for name, value in sorted(item for item in list(dict.items(space.namespace)) if type(item[0]) is str):
         if (name.startswith("__") and name.endswith("__") and name != "__getattr__") or _is_below(space, value):
             continue
         tokens.append(f"{name} {graph.attach(node, value, f'{space.name}.{name}')}")

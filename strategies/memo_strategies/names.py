@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from memo.ownership import owner_of_module, owner_of_namespace
 from memo_strategies.body_imports import ImportedName
-from memo_strategies.dynamic import IMPORTERS, MODULE_FACTS, reflects, what_cannot_be_followed
+from memo_strategies.dynamic import IMPORTERS, MODULE_FACTS, reflection, what_cannot_be_followed
 from memo_strategies.graph import Node
 from memo_strategies.introspect import MISSING, class_module, class_qualname, is_class, is_module, module_dict
 
@@ -39,14 +39,14 @@ class Filling(Struct):
         token: What counts of it in the hash of the code that loads it, beside the edges.
         edges: What it leads to.
         notes: What about it cannot be followed.
-        reflects: Whether it looks at names, docs or annotations of other things.
+        flags: What it looks at in other things, as `memo_strategies.flags`.
         special: Whether there is more to it than the token and the edges.
     """
 
     token: str = ""
     edges: list[tuple[str, Node]] = []
     notes: list[str] = []
-    reflects: bool = False
+    flags: int = 0
     special: bool = False
 
 
@@ -58,24 +58,30 @@ def fill(graph: Graph, hole: Hole, function: FunctionType, space: Space) -> Fill
     if hole.imported is not None:
         filling.token = search.imported(hole.imported, hole.attributes)
     elif name in MODULE_FACTS or (hole.local_first and name == "__annotations__"):
-        filling.token = f"fact {name}"
+        filling.token = _with(f"fact {name}", hole.attributes)
     else:
-        found = space.namespace.get(name, MISSING)
+        # dict.get, because a namespace may be of a class of the user's.
+        found = dict.get(space.namespace, name, MISSING)
         if found is MISSING:
-            found = function.__builtins__.get(name, MISSING)  # type: ignore[attr-defined]
+            found = dict.get(function.__builtins__, name, MISSING)  # type: ignore[attr-defined]
         if found is not MISSING:
             filling.token = search.followed(found, space.name, name, hole.attributes)
-        elif not hole.local_first:
-            filling.token = f"missing {name}"
-    filling.special = bool(filling.notes) or filling.reflects
+        else:
+            filling.token = _with("" if hole.local_first else f"missing {name}", hole.attributes)
+    filling.special = bool(filling.notes or filling.flags)
     space.fillings[hole.key] = filling
     return filling
+
+
+def _with(token: str, attributes: tuple[str, ...]) -> str:
+    """What counts of a thing, with the attributes that are taken of it."""
+    return token + "".join([f" .{name}" for name in attributes]) if attributes else token
 
 
 def qualified_name(obj: Any) -> str:
     """The dotted name by which something that is not the user's counts; empty for what has none."""
     if type(obj) is FunctionType:
-        return f"{obj.__globals__.get('__name__')}.{obj.__code__.co_qualname}"
+        return f"{dict.get(obj.__globals__, '__name__')}.{obj.__code__.co_qualname}"
     if type(obj) is BuiltinFunctionType:
         return f"{obj.__module__ or 'builtins'}.{obj.__qualname__}"
     if is_class(obj):
@@ -83,7 +89,7 @@ def qualified_name(obj: Any) -> str:
     return ""
 
 
-def owner_of(graph: Graph, obj: Any) -> Owner:
+def _owner_of(graph: Graph, obj: Any) -> Owner:
     """Whose a function or a class is."""
     if type(obj) is FunctionType:
         return graph.space(obj.__globals__).owner
@@ -119,10 +125,10 @@ class _Search:
                 return "module"
             owner_name, name = space.name, attributes[at]
             obj = self._attribute(obj, name)
-            if obj is MISSING:
-                return f"missing {name}"
             at += 1
-        return " ".join((self._edge(obj, f"{owner_name}.{name}"), *attributes[at:])).strip()
+            if obj is MISSING:
+                return _with(f"missing {name}", attributes[at:])
+        return _with(self._edge(obj, f"{owner_name}.{name}"), attributes[at:])
 
     def imported(self, found: ImportedName, attributes: tuple[str, ...]) -> str:
         """Follow an import that stands in the body."""
@@ -135,7 +141,7 @@ class _Search:
                 start = name if found.whole else name.partition(".")[0]
                 return self._named(".".join((start, *found.path, *attributes)))
             if not self._import(name):
-                return f"missing module {name}"
+                return _with(f"missing module {name}", (*found.path, *attributes))
         module: Any = sys.modules.get(last if found.whole else last.partition(".")[0])
         package = module_dict(module) if found.whole and found.path else {}
         if "__path__" in package and found.path[0] not in package:
@@ -184,7 +190,7 @@ class _Search:
         if not name:
             self.filling.edges.extend(("", package) for package in space.packages)
             return self._named(".".join((space.module, *attributes)))
-        return " ".join((self._edge(found, name), *attributes[at:])).strip()
+        return _with(self._edge(found, name), attributes[at:])
 
     def _edge(self, obj: Any, name: str) -> str:
         """Make an edge; gives what counts of the thing beside it."""
@@ -201,7 +207,7 @@ class _Search:
             edges.append((name, graph.node(obj, self.space.root)))
             return ""
         edges.append(("", graph.node(obj)))
-        if owner_of(graph, obj) == "user":
+        if _owner_of(graph, obj) == "user":
             return ""
         return self._named(known_as)
 
@@ -214,8 +220,7 @@ class _Search:
         hidden = what_cannot_be_followed(name)
         if hidden is not None:
             self.note(hidden)
-        if reflects(name):
-            self.filling.reflects = True
+        self.filling.flags |= reflection(name)
         return f"named {name}"
 
     def imported_text(self, name: str) -> str:
@@ -228,7 +233,7 @@ class _Search:
 def _absolute(name: str, level: int, space: Space) -> str:
     if not level:
         return name
-    package = space.namespace.get("__package__")
+    package = dict.get(space.namespace, "__package__")
     if type(package) is not str or not package:
         package = space.module if "__path__" in space.namespace else space.module.rpartition(".")[0]
     for _ in range(level - 1):

@@ -40,7 +40,7 @@ def version_of(graph: Graph, obj: object, texts: SourceTexts) -> CodeVersion:
     extras = {
         "which things are shared": _sharing(order) if flags & IDENTITY else "",
         "which globals are assigned": _bindings(order) if flags & REBINDS else "",
-        "names, docs and annotations": reflected(order) if flags & REFLECTS else "",
+        "names, docs and annotations": reflected(order, flags) if flags & REFLECTS else "",
     }
     found = {what: hashed for what, hashed in extras.items() if hashed}
     return _joined(starts, found, _warnings(order) if flags & NOTED else (), texts)

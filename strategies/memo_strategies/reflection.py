@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memo.hashing import digest
+from memo_strategies.flags import ANNOTATIONS, DOCS, MODULES, NAMES
 from memo_strategies.introspect import (
     ATOMS,
     class_dict,
@@ -21,19 +22,35 @@ if TYPE_CHECKING:
     from memo_strategies.graph import Node
 
 
-def reflected(nodes: Iterable[Node]) -> str:
-    """Hash what reflection can see of the functions and classes among these."""
+def reflected(nodes: Iterable[Node], flags: int) -> str:
+    """Hash what reflection can see of the functions and classes among these.
+
+    Args:
+        nodes: In the order they are reached.
+        flags: What is looked at, as `memo_strategies.flags`.
+    """
     found: list[str] = []
     for node in nodes:
         if node.kind == "function":
             function = node.obj
-            found += (function.__qualname__, _text(function.__module__), _text(function.__doc__))
-            found.append(_annotations(function.__annotations__))
+            found.append(
+                _seen(flags, function.__qualname__, function.__module__, function.__doc__, function.__annotations__)
+            )
         elif node.kind == "class":
             own = class_dict(node.obj)
-            found += (class_qualname(node.obj), class_module(node.obj), _text(own.get("__doc__")))
-            found.append(_annotations(own.get("__annotations__")))
+            names = class_qualname(node.obj), class_module(node.obj)
+            found.append(_seen(flags, *names, own.get("__doc__"), own.get("__annotations__")))
     return digest("reflected", *found)
+
+
+def _seen(flags: int, name: Any, module: Any, doc: Any, annotations: Any) -> str:
+    return digest(
+        "seen",
+        _text(name) if flags & NAMES else "",
+        _text(module) if flags & MODULES else "",
+        _text(doc) if flags & DOCS else "",
+        _annotations(annotations) if flags & ANNOTATIONS else "",
+    )
 
 
 def _annotations(annotations: Any) -> str:

@@ -182,7 +182,7 @@ def _expand_cache(graph: Graph, node: Node, value: Any) -> None:
     kept = instance_dict(value) or {}
     parameters = kept.get("cache_parameters")
     # Called only where it is functools' own: it gives ``maxsize`` and ``typed``.
-    if type(parameters) is not FunctionType or parameters.__globals__.get("__name__") != "functools":
+    if type(parameters) is not FunctionType or dict.get(parameters.__globals__, "__name__") != "functools":
         parameters = None
     known = None if parameters is None else parameters()
     tokens = [graph.attach(node, each) for each in (kept.get("__wrapped__"), known)]

@@ -7,8 +7,9 @@ import copy
 import random
 import sys
 import sysconfig
+from importlib import import_module
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +18,8 @@ from memo_strategies.code_objects import nested_code, summarise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from memo.contracts.version_strategy import CodeVersion
 
 MODULES = [
     "argparse",
@@ -161,7 +164,13 @@ def _content(code: CodeType) -> tuple[Any, ...]:
     return code.co_code, consts, code.co_names, code.co_varnames, code.co_exceptiontable
 
 
-def test_every_change_of_meaning_shows() -> None:
+def _functions(code: CodeType, name: str) -> list[FunctionType]:
+    """The function among the globals of its own module, and where none of its names stand for anything."""
+    module = import_module(name.removesuffix("/__init__").replace("/", "."))
+    return [FunctionType(code, globals_) for globals_ in (vars(module), {"__name__": "mutated"})]
+
+
+def test_every_change_of_meaning_shows(version_of: Callable[..., CodeVersion]) -> None:
     chosen = random.Random(11)
     count = 0
     for name, tree in _trees():
@@ -171,19 +180,22 @@ def test_every_change_of_meaning_shows() -> None:
         for function in chosen.sample(functions, min(8, len(functions))):
             function.decorator_list = []
             before = _code(function)
-            if before is None:
+            if before is None or before.co_freevars:
                 continue
+            versions = [version_of(each).version for each in _functions(before, name)]
             for number in chosen.sample(range(len(_body_nodes(function))), min(6, len(_body_nodes(function)))):
                 mutated = copy.deepcopy(function)
                 if not _mutate(_body_nodes(mutated)[number]):
                     continue
                 after = _code(mutated)
                 # Where the compiler folds the change away, as in ``while 1``, nothing changed.
-                if after is not None and _content(after) != _content(before):
-                    assert summarise(after).named_hash != summarise(before).named_hash, (
-                        f"{name}: {ast.unparse(mutated)}"
-                    )
-                    count += 1
+                if after is None or _content(after) == _content(before):
+                    continue
+                text = f"{name}: {ast.unparse(mutated)}"
+                assert summarise(after).named_hash != summarise(before).named_hash, text
+                for one, other in zip(versions, _functions(after, name), strict=True):
+                    assert version_of(other).version != one, text
+                count += 1
     assert count > 300
 
 

@@ -270,3 +270,13 @@ def test_what_cannot_be_read_is_said(version_of: Callable[..., CodeVersion], loa
     found = version_of(module.op)
     assert f"{module.__file__}:7: " in found.warnings[0]
     assert "which could not be looked into (AttributeError" in found.warnings[0]
+
+
+def test_globals_of_a_class_of_the_users(version_of: Callable[..., CodeVersion]) -> None:
+    class Globals(dict[str, Any]):
+        __getitem__ = __missing__ = get = items = __iter__ = __contains__ = ran
+
+    def globals_with(value: int) -> Any:
+        return types.FunctionType(compile("LIMIT, missing", "own", "eval"), Globals(LIMIT=value, __name__="own"))
+
+    assert version_of(globals_with(1)).version != version_of(globals_with(2)).version
