@@ -63,7 +63,7 @@ def fill(graph: Graph, hole: Hole, function: FunctionType, space: Space) -> Fill
         # dict.get, because a namespace may be of a class of the user's.
         found = dict.get(space.namespace, name, MISSING)
         if found is MISSING:
-            found = dict.get(function.__builtins__, name, MISSING)  # type: ignore[attr-defined]
+            found = dict.get(function.__builtins__, name, MISSING)
         if found is not MISSING:
             filling.token = search.followed(found, space.name, name, hole.attributes)
         else:

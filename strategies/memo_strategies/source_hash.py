@@ -31,8 +31,10 @@ class SourceHashVersionStrategy(VersionStrategy):
 
     What cannot be followed (``eval``, computed imports, files and the environment read in the body) is warned of.
 
-    >>> from memo.contracts.version_strategy import OpVersionContext
-    >>> strategy = SourceHashVersionStrategy()
+    Example::
+
+        @job(version_strategy=SourceHashVersionStrategy())
+        def flights(): ...
     """
 
     def __init__(self) -> None:

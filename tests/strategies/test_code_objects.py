@@ -167,7 +167,8 @@ def _content(code: CodeType) -> tuple[Any, ...]:
 def _functions(code: CodeType, name: str) -> list[FunctionType]:
     """The function among the globals of its own module, and where none of its names stand for anything."""
     module = import_module(name.removesuffix("/__init__").replace("/", "."))
-    return [FunctionType(code, globals_) for globals_ in (vars(module), {"__name__": "mutated"})]
+    nowhere = {"__name__": "mutated", "__file__": None}
+    return [FunctionType(code, globals_) for globals_ in ({**vars(module), **nowhere}, nowhere)]
 
 
 def test_every_change_of_meaning_shows(version_of: Callable[..., CodeVersion]) -> None:
