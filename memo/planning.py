@@ -111,7 +111,7 @@ class Plan(Struct, frozen=True):
 
     @property
     def warnings(self) -> dict[str, tuple[str, ...]]:
-        """What the version strategy could not follow, by op name."""
+        """What the version strategy could not follow, by the name of the op or the key of the resource."""
         return self.versions.warnings if self.versions else {}
 
 

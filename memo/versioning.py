@@ -75,7 +75,7 @@ class Versions(Struct, frozen=True):
     Attributes:
         steps: By step key, in topological order.
         resources: By resource key, those that count.
-        warnings: What the strategy could not follow, by op name.
+        warnings: What the strategy could not follow, by the name of the op or the key of the resource.
     """
 
     steps: dict[str, StepVersion]
@@ -180,6 +180,7 @@ class _Resolution:
             for step in self.job.steps.values()
             if (code := self.found[step.key].code).warnings
         }
+        warnings |= {key: found.code.warnings for key, found in self.resources.items() if found.code.warnings}
         return Versions(self.found, self.resources, warnings)
 
     def op_version(self, step: Step) -> tuple[CodeVersion, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -93,12 +94,13 @@ class CodeVersion(Struct, frozen=True):
 
     Attributes:
         version: Any non-empty string.
-        parts: For `memo why`: the difference between two versions is the difference of their parts.
+        parts: For `memo why`: the difference between two versions is the difference of their parts. Looked at only
+            for steps that run.
         warnings: One sentence each, with `file:line` and the remedy.
     """
 
     version: str
-    parts: tuple[CodePart, ...] = ()
+    parts: Sequence[CodePart] = ()
     warnings: tuple[str, ...] = ()
 
 

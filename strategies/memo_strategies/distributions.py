@@ -103,6 +103,11 @@ class Distributions:
         return found
 
 
+INSTALLED = Distributions()
+"""What the process found installed when it first asked: the code that it loaded is of those versions, whatever
+is put in their place while it lives."""
+
+
 def normalised(name: str) -> str:
     """The form in which names of distributions are compared."""
     return _NOT_ALNUM.sub("-", name).lower()

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from memo.hashing import Hasher, digest, value_digest
 from memo.ownership import owner_of_namespace
 from memo_strategies.components import settle
-from memo_strategies.distributions import Distribution, Distributions
 from memo_strategies.flags import NOTED
 from memo_strategies.introspect import ATOMS, class_module, is_module, module_dict, type_label
 from memo_strategies.paths import within
@@ -23,11 +22,8 @@ if TYPE_CHECKING:
 
     from memo.ownership import Owner
     from memo_strategies.code_objects import CodeSummary
+    from memo_strategies.distributions import Distribution, Distributions
     from memo_strategies.names import Filling
-
-_INSTALLED = Distributions()
-"""What the process found installed when it first asked: the code that it loaded is of those versions, whatever
-is put in their place while it lives."""
 
 
 class Node:
@@ -134,7 +130,7 @@ class Graph:
         self._packages: dict[str, Node] = {}
         self._file_digests: dict[str, str] = {}
         self.slots: dict[int, list[tuple[str, Any]]] = {}
-        self._installed_now = Distributions()
+        self._installed_now: Distributions | None = None
 
     def node(self, obj: object, root: str | None = None) -> Node:
         """The node of an object, reached by code whose imports begin at ``root``."""
@@ -206,7 +202,11 @@ class Graph:
         """The nodes of the distributions that a file is from."""
         if type(file) is not str:
             return ()
-        installed = _INSTALLED if loaded and _INSTALLED.of_file(file) else self._installed_now
+        from memo_strategies.distributions import INSTALLED, Distributions
+
+        installed = INSTALLED
+        if not (loaded and installed.of_file(file)):
+            installed = self._installed_now = self._installed_now or Distributions()
         return tuple(self._package(each, installed) for each in installed.of_file(file))
 
     def file_digest(self, file: object) -> str:

@@ -29,7 +29,10 @@ def expand_space(graph: Graph, node: Node, space: Space) -> None:
     node.root = space.root
     tokens: list[str] = []
     for name, value in sorted(item for item in list(dict.items(space.namespace)) if type(item[0]) is str):
-        if (name.startswith("__") and name.endswith("__") and name != "__getattr__") or _is_below(space, value):
+        if name.startswith("__") and name.endswith("__") and name != "__getattr__":
+            continue
+        if _is_below(space, value):
+            node.note(f"the package {space.name} as a whole, without its submodules")
             continue
         tokens.append(f"{name} {graph.attach(node, value, f'{space.name}.{name}')}")
     if space.file is not None and not space.file.endswith((".py", ".pyc", ".ipynb")):

@@ -32,6 +32,9 @@ SPECIAL = {
 """Values of the interpreter's own that count by their name: they are as long-lived as the process."""
 
 
+_builtins_of: Any = vars(FunctionType)["__builtins__"].__get__
+
+
 class Filling(Struct):
     """What a name stands for.
 
@@ -63,7 +66,7 @@ def fill(graph: Graph, hole: Hole, function: FunctionType, space: Space) -> Fill
         # dict.get, because a namespace may be of a class of the user's.
         found = dict.get(space.namespace, name, MISSING)
         if found is MISSING:
-            found = dict.get(function.__builtins__, name, MISSING)
+            found = dict.get(_builtins_of(function), name, MISSING)
         if found is not MISSING:
             filling.token = search.followed(found, space.name, name, hole.attributes)
         else:

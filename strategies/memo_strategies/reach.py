@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from memo.contracts.version_strategy import CodeVersion
 from memo.hashing import digest
@@ -15,7 +15,6 @@ from memo_strategies.parts import Parts
 from memo_strategies.reflection import reflected
 
 if TYPE_CHECKING:
-    from memo.contracts.version_strategy import CodePart
     from memo_strategies.graph import Graph, Node
     from memo_strategies.source_text import SourceTexts
 
@@ -50,7 +49,7 @@ def _joined(starts: list[Node], extras: dict[str, str], warnings: tuple[str, ...
     counted = [part for extra in extras.items() for part in extra]
     version = digest("source", _RECIPE, _PYTHON, *counted, *[node.full for node in starts])
     # Made when they are asked for: a plan that finds everything stored asks for none.
-    parts = cast("tuple[CodePart, ...]", Parts(starts, extras, _PYTHON, texts))
+    parts = Parts(starts, extras, _PYTHON, texts)
     return CodeVersion(version, parts, warnings)
 
 
