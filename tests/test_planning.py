@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from memo import JobDefinition, OpVersionContext, Out, VersionStrategy, job, op
-from memo.contracts.run_store import Recipe
+from memo.contracts.run_store import Recipe, RecipePart
 from memo.definition.run_config import resolve_run_config
 from memo.definition.selection import select_steps
 from memo.errors import SelectionError
-from memo.planning import Plan, Reason, Verdict, make_plan
+from memo.planning import Plan, Reason, Verdict, difference, make_plan
 from memo.versioning import Versions, content_key, recipe_of, resolve_versions
 
 RUN, REUSE, MAYBE, UNNEEDED = Verdict.RUN, Verdict.REUSE, Verdict.MAYBE, Verdict.UNNEEDED
@@ -380,3 +380,12 @@ def test_a_chain_of_three_thousand_steps_needs_no_recursion() -> None:
     found = plan(composed, ONE, world)
 
     assert found.count(RUN) == 3001
+
+
+def test_a_renamed_part_is_no_difference() -> None:
+    def recipe(**hashes: str) -> Recipe:
+        return Recipe("v", tuple(RecipePart("code", name, found) for name, found in hashes.items()))
+
+    renamed = difference(recipe(old="h1", kept="h2"), recipe(new="h1", kept="h3"))
+
+    assert renamed == (Reason.CODE_CHANGED, "kept")

@@ -7,15 +7,13 @@ by its content key.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
-
-from msgspec import Struct, field
 
 from memo.contracts.executor import Address
 from memo.definition.step import FromList, FromOutput
 from memo.errors import SelectionError
-from memo.versioning import StepVersion, Versions, content_key, output_version, recipe_of
+from memo.planning.plan import Plan, Reason, StepPlan, Verdict
+from memo.versioning import Versions, content_key, output_version, recipe_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,96 +21,6 @@ if TYPE_CHECKING:
     from memo.contracts.run_store import History, Recipe
     from memo.definition.job import JobDefinition
     from memo.definition.step import Step
-
-
-class Verdict(StrEnum):
-    """What is to become of a step."""
-
-    REUSE = "REUSE"
-    """All its outputs are stored under this version, or under one of equal content."""
-    RUN = "RUN"
-    MAYBE = "MAYBE"
-    """Decided when an upstream step has run."""
-    UNNEEDED = "UNNEEDED"
-    """Its outputs are gone, and nothing that must run reads them."""
-
-
-class Reason(StrEnum):
-    """Why; the closed set. The value is what people read."""
-
-    STORED = "stored under this version"
-    SAME_CONTENT = "stored; its inputs have the same content as before"
-    SAME_VERSION = "another step of this run has the same version"
-    NEVER_RUN = "never run"
-    CODE_CHANGED = "code changed"
-    CONFIG_CHANGED = "config changed"
-    RESOURCE_CHANGED = "resource changed"
-    INPUT_CHANGED = "input changed"
-    OUTPUT_MISSING = "stored output missing"
-    FORCED = "forced"
-    MEMOIZATION_OFF = "memoization off"
-    NOT_MEMOIZABLE = "IO manager not memoizable"
-    UPSTREAM_RUNS = "an upstream step runs"
-    NOT_READ = "output missing, and nothing that runs reads it"
-    SKIPPED = "an optional output that it reads was not yielded"
-    NOT_FINISHED = "failed or not finished in the parent run"
-
-
-class StepPlan(Struct, frozen=True):
-    """The verdict on one step.
-
-    Attributes:
-        detail: What exactly: the changed parts, the upstream step.
-        version: Of the step, None without memoization.
-        stored_as: For REUSE: the step version under which the outputs are stored.
-        on_demand: For MAYBE: it runs only if a step that reads it does.
-        seconds: How long its body took, the median of its latest runs; None where unknown.
-    """
-
-    key: str
-    verdict: Verdict
-    reason: Reason
-    detail: str = ""
-    version: str | None = None
-    stored_as: str | None = None
-    on_demand: bool = False
-    seconds: float | None = None
-
-
-class Plan(Struct, frozen=True):
-    """What a run of a job is going to do; made once, obeyed by execution.
-
-    Attributes:
-        steps: The selected steps, in topological order.
-        versions: None without memoization.
-        outside: For steps that are not selected and are read by some that are: where their outputs are stored.
-        digests: What is known of the content of stored outputs: step key -> {output: digest}.
-        forced: The steps that run though they are stored, and replace what is.
-        aliases: Versions found equal by content while planning, not yet recorded: version -> stored version.
-    """
-
-    job_name: str
-    memoized: bool
-    steps: dict[str, StepPlan]
-    versions: Versions | None = None
-    outside: dict[str, dict[str, Address]] = field(default_factory=dict)
-    digests: dict[str, dict[str, str | None]] = field(default_factory=dict)
-    forced: frozenset[str] = frozenset()
-    aliases: dict[str, str] = field(default_factory=dict)
-
-    def count(self, verdict: Verdict) -> int:
-        """How many steps have this verdict."""
-        return sum(step.verdict is verdict for step in self.steps.values())
-
-    @property
-    def is_null(self) -> bool:
-        """Whether there is nothing to run."""
-        return all(step.verdict in {Verdict.REUSE, Verdict.UNNEEDED} for step in self.steps.values())
-
-    @property
-    def warnings(self) -> dict[str, tuple[str, ...]]:
-        """What the version strategy could not follow, by the name of the op or the key of the resource."""
-        return self.versions.warnings if self.versions else {}
 
 
 class Stores(Protocol):
@@ -493,10 +401,21 @@ def lacks_input(step: Step, was_skipped: Callable[[FromOutput], bool]) -> bool:
 
 
 def difference(old: Recipe, new: Recipe) -> tuple[Reason, str]:
-    """Name the first kind of part in which two recipes differ, and which parts those are."""
+    """Name the first kind of part in which two recipes differ, and which parts those are.
+
+    A part that has another name and the same hash was renamed or moved, and is no difference.
+    """
     before = {(part.kind, part.name): part.hash for part in old.parts}
     after = {(part.kind, part.name): part.hash for part in new.parts}
-    changed = [at for at in {**before, **after} if before.get(at) != after.get(at)]
+    gone = {(kind, found) for (kind, name), found in before.items() if (kind, name) not in after}
+    came = {(kind, found) for (kind, name), found in after.items() if (kind, name) not in before}
+    moved = gone & came
+    changed = [
+        (kind, name)
+        for kind, name in {**before, **after}
+        if before.get((kind, name)) != after.get((kind, name))
+        and not {(kind, before.get((kind, name))), (kind, after.get((kind, name)))} & moved
+    ]
     for kind, reason in _CHANGE_OF_KIND:
         names = [name for found, name in changed if found == kind]
         if names:
@@ -515,16 +434,3 @@ def _check_boundary(job: JobDefinition, steps: Mapping[str, StepPlan], outside: 
                     f"nor stored: "
                     f"select '*{key}', or run {source.step!r} first",
                 )
-
-
-__all__ = [
-    "Plan",
-    "Reason",
-    "StepPlan",
-    "StepVersion",
-    "Stores",
-    "Verdict",
-    "difference",
-    "make_plan",
-    "plan_without_memoization",
-]

@@ -1,0 +1,100 @@
+"""The plan: what a run is going to do with every step, and why. Frozen."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+from memo.contracts.executor import Address
+from memo.versioning import Versions
+
+
+class Verdict(StrEnum):
+    """What is to become of a step."""
+
+    REUSE = "REUSE"
+    """All its outputs are stored under this version, or under one of equal content."""
+    RUN = "RUN"
+    MAYBE = "MAYBE"
+    """Decided when an upstream step has run."""
+    UNNEEDED = "UNNEEDED"
+    """Its outputs are gone, and nothing that must run reads them."""
+
+
+class Reason(StrEnum):
+    """Why; the closed set. The value is what people read."""
+
+    STORED = "stored under this version"
+    SAME_CONTENT = "stored; its inputs have the same content as before"
+    SAME_VERSION = "another step of this run has the same version"
+    NEVER_RUN = "never run"
+    CODE_CHANGED = "code changed"
+    CONFIG_CHANGED = "config changed"
+    RESOURCE_CHANGED = "resource changed"
+    INPUT_CHANGED = "input changed"
+    OUTPUT_MISSING = "stored output missing"
+    FORCED = "forced"
+    MEMOIZATION_OFF = "memoization off"
+    NOT_MEMOIZABLE = "IO manager not memoizable"
+    UPSTREAM_RUNS = "an upstream step runs"
+    NOT_READ = "output missing, and nothing that runs reads it"
+    SKIPPED = "an optional output that it reads was not yielded"
+    NOT_FINISHED = "failed or not finished in the parent run"
+
+
+class StepPlan(Struct, frozen=True):
+    """The verdict on one step.
+
+    Attributes:
+        detail: What exactly: the changed parts, the upstream step.
+        version: Of the step, None without memoization.
+        stored_as: For REUSE: the step version under which the outputs are stored.
+        on_demand: For MAYBE: it runs only if a step that reads it does.
+        seconds: How long its body took, the median of its latest runs; None where unknown.
+    """
+
+    key: str
+    verdict: Verdict
+    reason: Reason
+    detail: str = ""
+    version: str | None = None
+    stored_as: str | None = None
+    on_demand: bool = False
+    seconds: float | None = None
+
+
+class Plan(Struct, frozen=True):
+    """What a run of a job is going to do; made once, obeyed by execution.
+
+    Attributes:
+        steps: The selected steps, in topological order.
+        versions: None without memoization.
+        outside: For steps that are not selected and are read by some that are: where their outputs are stored.
+        digests: What is known of the content of stored outputs: step key -> {output: digest}.
+        forced: The steps that run though they are stored, and replace what is.
+        aliases: Versions found equal by content while planning, not yet recorded: version -> stored version.
+    """
+
+    job_name: str
+    memoized: bool
+    steps: dict[str, StepPlan]
+    versions: Versions | None = None
+    outside: dict[str, dict[str, Address]] = field(default_factory=dict)
+    digests: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    forced: frozenset[str] = frozenset()
+    aliases: dict[str, str] = field(default_factory=dict)
+
+    def count(self, verdict: Verdict) -> int:
+        """How many steps have this verdict."""
+        return sum(step.verdict is verdict for step in self.steps.values())
+
+    @property
+    def is_null(self) -> bool:
+        """Whether there is nothing to run."""
+        return all(step.verdict in {Verdict.REUSE, Verdict.UNNEEDED} for step in self.steps.values())
+
+    @property
+    def warnings(self) -> dict[str, tuple[str, ...]]:
+        """What the version strategy could not follow, by the name of the op or the key of the resource."""
+        return self.versions.warnings if self.versions else {}
