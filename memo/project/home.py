@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from memo.errors import HomeError
 from memo.project.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from memo.catalog import Catalog
 
 HOME_VARIABLE = "MEMO_HOME"
@@ -17,7 +20,7 @@ _FOLDER = ".memo"
 
 
 class Home:
-    """A folder with a catalog, a storage and logs.
+    """A folder with a catalog, a storage and logs; a context manager that closes the catalog.
 
     Args:
         path: The folder; made at the first write.
@@ -29,6 +32,12 @@ class Home:
 
     def __repr__(self) -> str:
         return f"Home({str(self.path)!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     @property
     def storage_dir(self) -> str:
@@ -123,3 +132,16 @@ def find_home(given: Home | str | os.PathLike[str] | None = None, settings: Sett
     if home.path.exists() and not home.path.is_dir():
         raise HomeError("the home is a file; it must be a folder", where=str(home.path))
     return home
+
+
+@contextmanager
+def opened_home(
+    given: Home | str | os.PathLike[str] | None = None, settings: Settings | None = None
+) -> Generator[Home]:
+    """Find the home for as long as a block lasts; one that is given as a `Home` stays open. See `find_home`."""
+    home = find_home(given, settings)
+    try:
+        yield home
+    finally:
+        if home is not given:
+            home.close()

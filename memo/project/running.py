@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from time import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from memo.execution.run import carry_out, new_run_id
 from memo.execution.step import StepAttempt
 from memo.execution.storage import StepStorage
 from memo.planning import Plan, Reason
-from memo.project.home import Home, find_home, find_root
+from memo.project.home import Home, find_root, opened_home
 from memo.project.preparing import Prepared, Wish, is_memoized, prepare, selection_of, with_resources
 from memo.project.reexecution import ReexecutionOptions, remainder_of
 from memo.project.settings import Settings, load_settings
@@ -84,7 +85,7 @@ def plan_job(
         memoize_by_default=True,
         forecast=True,
     )
-    with prepare(job, wish, home=find_home(instance)) as prepared:
+    with opened_home(instance) as home, prepare(job, wish, home=home) as prepared:
         return prepared.plan
 
 
@@ -105,8 +106,8 @@ def execute_in_process(
     checked = check_tags(tags, job.where)
     wish = Wish(run_config, checked, selection_of(op_selection), input_values=input_values)
     keeps = instance is not None or is_memoized(job, checked, by_default=False)
-    home = find_home(instance) if keeps else None
-    result, loop = _run(job, wish, home=home, run_id=run_id, workers=0, target=None, listen=_silent)
+    with opened_home(instance) if keeps else nullcontext() as home:
+        result, loop = _run(job, wish, home=home, run_id=run_id, workers=0, target=None, listen=_silent)
     _raise_first(loop, raise_on_error)
     return result
 
@@ -159,7 +160,6 @@ def execute_job(
     reference = job if isinstance(job, JobReference) else None
     definition = job.load() if isinstance(job, JobReference) else job
     settings = load_settings(find_root())
-    home = find_home(instance, settings)
     wish = Wish(
         run_config,
         check_tags(tags, definition.where),
@@ -172,8 +172,9 @@ def execute_job(
     workers = _workers(definition, run_config, max_concurrent, settings)
     if workers and reference is None:
         reference = reference_of(definition)
-    run = _Relaunching(definition, reference, home, workers, settings, listen or _silent, on_plan)
-    result, loop = run.run(wish, reexecution_options)
+    with opened_home(instance, settings) as home:
+        run = _Relaunching(definition, reference, home, workers, settings, listen or _silent, on_plan)
+        result, loop = run.run(wish, reexecution_options)
     _raise_first(loop, raise_on_error)
     return result
 

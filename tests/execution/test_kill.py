@@ -133,9 +133,10 @@ def test_ctrl_c_keeps_what_is_finished_and_marks_the_run(workspace, workers) -> 
     assert b"KeyboardInterrupt" in errors
     from memo import Home
 
-    record = Home(workspace.home).catalog.list_runs()[0]
+    with Home(workspace.home) as home:
+        record = home.catalog.list_runs()[0]
+        found = home.catalog.get_run(record.run_id)
     assert record.status == "CANCELED"
-    found = Home(workspace.home).catalog.get_run(record.run_id)
     assert found is not None
     outcomes = [outcome for _, _, outcome in found.steps.values()]
     assert "canceled" in outcomes

@@ -71,7 +71,8 @@ def test_the_log_is_kept_as_events(workspace) -> None:
 
     from memo import Home
 
-    events = Home(workspace.home).catalog.events(found.run_id, step_key="scaled")
+    with Home(workspace.home) as home:
+        events = home.catalog.events(found.run_id, step_key="scaled")
 
     assert [event.message for event in events if event.kind == "LOG"] == ["scaling by 3"]
 

@@ -187,7 +187,8 @@ def test_failed_runs_are_started_again_as_the_tag_says(strategy, expected, tmp_p
     assert result.success
     assert sorted(bench.seen) == sorted(expected)
     assert result.record.tags[RETRY_NUMBER_TAG] == "1"
-    runs = Home(tmp_path).catalog.list_runs()
+    with Home(tmp_path) as home:
+        runs = home.catalog.list_runs()
     assert [run.status for run in runs] == ["SUCCESS", "FAILURE"]
     assert runs[0].parent_run_id == runs[1].run_id
 
@@ -197,4 +198,5 @@ def test_runs_are_started_again_no_more_often_than_allowed(tmp_path) -> None:
     bench.failures = 5
 
     assert not execute_job(bench.job, tmp_path).success
-    assert len(Home(tmp_path).catalog.list_runs()) == 2
+    with Home(tmp_path) as home:
+        assert len(home.catalog.list_runs()) == 2
