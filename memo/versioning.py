@@ -11,7 +11,7 @@ from memo.contracts.run_store import Recipe, RecipePart
 from memo.contracts.version_strategy import CodePart, CodeVersion, OpVersionContext, ResourceVersionContext
 from memo.definition.families import STRATEGIES, family_member
 from memo.definition.job import resource_order
-from memo.definition.resource import InputManagerDefinition, IOManagerDefinition
+from memo.definition.resource import InputManagerDefinition, IOManagerDefinition, ResourceDefinition
 from memo.definition.step import (
     FromInputManager,
     FromJobInput,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from memo.contracts.version_strategy import VersionStrategy
     from memo.definition.job import JobDefinition
     from memo.definition.op import OpDefinition
-    from memo.definition.resource import ResourceDefinition
     from memo.definition.run_config import RunConfig
     from memo.definition.step import Step
 
@@ -43,6 +42,8 @@ class ResourceVersion(Struct, frozen=True):
     code: CodeVersion
     config: Any
     requires: dict[str, str]
+    shown: str | None = None
+    """What to show of a resource that is a given value."""
 
 
 class StepVersion(Struct, frozen=True):
@@ -186,7 +187,9 @@ class _Resolution:
     def op_version(self, step: Step) -> tuple[CodeVersion, str]:
         config = self.config.ops.get(step.key)
         code = self.code_of(step.op, config)
-        return code, digest("op", code.version, self._value(config, step.config_path + ".config"))
+        # Their order counts, because a tuple that is returned is read in it.
+        outputs = step.op.output_names if len(step.op.output_names) > 1 else ()
+        return code, digest("op", code.version, self._value(config, step.config_path + ".config"), *outputs)
 
     def step(self, step: Step) -> StepVersion:
         config = self.config.ops.get(step.key)
@@ -204,6 +207,10 @@ class _Resolution:
                 inputs.append((name, True, members))
             else:
                 values.append((name, self._input(step, name, source), self._show(step, name, source)))
+                continue
+            manager = step.op.ins[name].input_manager_key
+            if manager is not None and isinstance(self.definitions[manager], InputManagerDefinition):
+                values.append((f"{name} loaded by", self._loaded(step, name, manager), repr(manager)))
         local_key = digest(
             "local",
             op_version,
@@ -281,14 +288,19 @@ class _Resolution:
             self._value(config, f"resources.{key}.config"),
             named_digest("requires", requires.items()),
         )
-        return ResourceVersion(version, code, config, requires)
+        shown = shown_value(definition.hardcoded_value) if definition.is_hardcoded else None
+        return ResourceVersion(version, code, config, requires, shown)
 
     def _input(self, step: Step, name: str, source: Any) -> str:
         where = f"{step.where}, input {name!r}"
         if type(source) is FromInputManager:
-            config = self.config.input_configs.get((step.key, name))
-            return digest("loaded", self.resource(source.key).version, self._value(config, where))
+            return self._loaded(step, name, source.key)
         return self._value(self._given(step, name, source), where)
+
+    def _loaded(self, step: Step, name: str, key: str) -> str:
+        """What an input manager makes of an input: it is the user's code, and counts as theirs."""
+        config = self.config.input_configs.get((step.key, name))
+        return digest("loaded", self.resource(key).version, self._value(config, f"{step.where}, input {name!r}"))
 
     def _given(self, step: Step, name: str, source: Any) -> Any:
         if type(source) is FromValue:
@@ -310,12 +322,18 @@ class _Resolution:
             return value_digest(value)
         except UnencodableError as unencodable:
             found = content_digest(value)
-            if found is None:
+            if found is not None:
+                return digest("content", found)
+            # An object of the user's own: the strategy knows how to look at it, as at a resource that is given.
+            given = ResourceDefinition.hardcoded_resource(value)
+            word = self.strategy.get_resource_version(ResourceVersionContext(given))
+            if word is None:
                 raise VersionError(
-                    f"its version cannot be told: {unencodable}; make it in an op, or give plain data",
+                    f"{type(self.strategy).__name__} cannot tell its version: {unencodable}; make it in an op, or "
+                    f"give plain data",
                     where=where,
                 ) from None
-            return digest("content", found)
+            return digest("object", self._worded(word, given, "resource").version)
 
 
 def shown_value(value: Any) -> str:
@@ -350,6 +368,8 @@ def recipe_of(step_key: str, versions: Versions, texts: dict[str, str] | None = 
         found = versions.resources[key]
         parts += _code_parts("resource", f"{key}: ", found.code, texts)
         parts += _config_parts("resource", f"{key}: config", found.config)
+        if found.shown is not None:
+            parts.append(RecipePart("resource", f"{key}: value", found.code.version, found.shown))
         parts.append(
             RecipePart("resource", f"{key}: requires", digest("requires", *found.requires), ", ".join(found.requires))
         )

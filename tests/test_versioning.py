@@ -189,7 +189,7 @@ def test_a_value_that_cannot_be_told_is_an_error_with_its_place() -> None:
 
     open_ended = configured(None)
 
-    with pytest.raises(VersionError, match=r"ops\.reads\.config: its version cannot be told"):
+    with pytest.raises(VersionError, match=r"ops\.reads\.config: Same cannot tell its version"):
         versions(open_ended, {"ops": {"reads": {"config": Odd()}}})
 
 

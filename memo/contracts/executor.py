@@ -49,6 +49,7 @@ class StepTask(Struct, frozen=True):
     Attributes:
         inputs: For the inputs that come from upstream steps.
         version: The step's version, None where nothing is to be stored under a version.
+        is_compared: Whether the content of its outputs is to be told, because steps that read them may be cut off.
         op_version: What the strategy said of the op's code when the plan was made; a worker that finds
             other code refuses to run it under this version.
     """
@@ -60,6 +61,7 @@ class StepTask(Struct, frozen=True):
     version: str | None = None
     content_key: str | None = None
     op_version: str | None = None
+    is_compared: bool = False
 
 
 class StepOutcome(Struct, frozen=True):

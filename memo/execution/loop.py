@@ -330,6 +330,7 @@ class RunLoop:
             version,
             content_key(found, self._digest_of) if found is not None else None,
             found.op_version if found is not None else None,
+            is_compared=versions is not None,
         )
 
     def _input_from(self, source: Any) -> InputFrom | None:
@@ -402,12 +403,12 @@ class RunLoop:
         self._end(key, "success")
 
     def _told_apart(self, key: str, outputs: tuple[OutputRecord, ...]) -> tuple[OutputRecord, ...]:
-        """Give the outputs of a forced step that have no digest one of their own.
+        """Give the outputs of a step that runs whatever is stored a digest of their own where they have none.
 
-        They stand under the version that they had before, and nothing says that they are what they were: so
+        They are made under the version that they had before, and nothing says that they are what they were: so
         whatever reads them must not be taken for what it was either.
         """
-        if key not in self.plan.forced:
+        if key not in self.plan.forced and self.plan.steps[key].reason is not Reason.NOT_MEMOIZABLE:
             return outputs
         return tuple(
             replace(record, content_digest=digest("forced", self.run_id, key, record.name))

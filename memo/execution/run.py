@@ -13,6 +13,7 @@ from memo.events import Event, EventType, RunStatus
 from memo.execution.loop import RunLoop
 from memo.execution.recording import Recorder
 from memo.execution.result import RunResult
+from memo.versioning import recipe_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from memo.execution.environment import RunEnvironment
     from memo.execution.storage import StepStorage
     from memo.planning import Plan
+
+_LEFT_UNDONE = frozenset({"failure", "blocked", "canceled", "skipped"})
+"""The outcomes of steps that stored nothing, and whose recipe is kept so that it can be told later what was changed."""
 
 
 def new_run_id() -> str:
@@ -60,6 +64,8 @@ def carry_out(
     Raises:
         KeyboardInterrupt: Passed on, after the run has been recorded as canceled.
     """
+    if plan.versions is not None:
+        record = replace(record, versions={key: step.version for key, step in plan.versions.steps.items()})
     recorder = Recorder(store, listen)
     if store is not None and not plan.is_null:
         store.add_run(record)
@@ -91,10 +97,19 @@ def carry_out(
         if store is not None:
             if plan.aliases or not plan.is_null:
                 recorder.write()
+                _keep_undone(plan, loop, store)
             store.add_run(ended)
     job = environment.job
     inputs = {**job.input_defaults, **environment.config.job_inputs}
     return RunResult(job, plan, ended, recorder.events, loop.addresses, loop.errors, inputs, load), loop
+
+
+def _keep_undone(plan: Plan, loop: RunLoop, store: RunStore) -> None:
+    if plan.versions is None:
+        return
+    texts: dict[str, str] = {}
+    recipes = [recipe_of(key, plan.versions, texts) for key, end in loop.outcomes.items() if end in _LEFT_UNDONE]
+    store.add_recipes(recipes, texts)
 
 
 def _ended(plan: Plan, loop: RunLoop, record: RunRecord, status: RunStatus) -> RunRecord:

@@ -197,26 +197,31 @@ class StepAttempt:
             on_event=self.log_event,
         )
         begun = perf_counter()
-        records: dict[str, OutputRecord] = {}
+        given: dict[str, Output[Any]] = {}
         call = (context,) if op.signature.takes_context else ()
+        # Nothing is stored before the op has come to its end: what stands under its version must be what a run gives
+        # that did not fail.
         for output in self._results(op.compute_fn(*call, **values)):
-            if output.output_name in records:
+            if output.output_name in given:
                 raise ExecutionError(f"gave the output {output.output_name!r} twice", where=self.step.where)
-            records[output.output_name] = self._hand_over(output, perf_counter() - begun, context)
+            self._check_type(output)
+            given[output.output_name] = output
+        seconds = perf_counter() - begun
         for name, out in op.outs.items():
-            if name in records:
-                continue
-            if out.is_nothing:
-                records[name] = self._hand_over(Output(None, name), perf_counter() - begun, context)
-            elif out.is_required:
+            if name not in given and out.is_required and not out.is_nothing:
                 raise ExecutionError(
                     f"ended without giving its output {name!r}; yield Output(value, {name!r}), "
                     f"or declare Out(is_required=False)",
                     where=self.step.where,
                 )
+        records: list[OutputRecord] = []
+        for name, out in op.outs.items():
+            output = given.pop(name, None)
+            if output is None and not out.is_nothing:
+                records.append(self.storage.skip(self.step, name, self.task))
             else:
-                records[name] = self.storage.skip(self.step, name, self.task)
-        return [records[name] for name in op.outs]
+                records.append(self._hand_over(output or Output(None, name), seconds, context))
+        return records
 
     def _results(self, returned: Any) -> Iterator[Output[Any]]:
         """Read what the op's function gave as outputs by name.
@@ -283,14 +288,16 @@ class StepAttempt:
         for name, each in zip(carrying, value, strict=True):
             yield self._named(each) if isinstance(each, Output) else Output(each, name)
 
-    def _hand_over(self, output: Output[Any], seconds: float, context: OpExecutionContext) -> OutputRecord:
-        name, value = output.output_name, output.value
-        expected = self.step.op.outs[name].dagster_type
-        if not fits(value, expected):
+    def _check_type(self, output: Output[Any]) -> None:
+        expected = self.step.op.outs[output.output_name].dagster_type
+        if not fits(output.value, expected):
             raise ExecutionError(
-                f"the output {name!r} must be {type_name(expected)} and is {type(value).__name__}",
+                f"the output {output.output_name!r} must be {type_name(expected)} and is {type(output.value).__name__}",
                 where=self.step.where,
             )
+
+    def _hand_over(self, output: Output[Any], seconds: float, context: OpExecutionContext) -> OutputRecord:
+        name, value = output.output_name, output.value
         metadata = {**(context.get_output_metadata(name) or {}), **output.metadata}
         record = self.storage.store(
             self.step,

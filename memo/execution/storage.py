@@ -129,7 +129,7 @@ class StepStorage:
         version = output_version(task.version, name) if task.version is not None else None
         if out.is_nothing:
             return self._mark(step, name, version, task, "nothing")
-        digest = content_digest(value) if version is not None else None
+        digest = content_digest(value) if task.is_compared else None
         context = self.context(
             step,
             name,

@@ -134,8 +134,9 @@ class _Planner:
         self._find_outside()
         outdated = self._outdated()
         pending: list[str] = []
-        shaken: set[str] = set(outdated)
-        """Steps that a forced step stands above: they are stored, and may not be what they would be now."""
+        shaken: set[str] = {*outdated, *plain}
+        """Steps whose stored readers may not be what they would be now: what runs though its version is known, and
+        what stands below that."""
         for key in self.order:
             above = [parent for parent in self.parents[key] if parent in self.forced or parent in shaken]
             if key in self.forced:

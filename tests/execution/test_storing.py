@@ -391,3 +391,104 @@ def test_reused_outputs_are_read_through_the_result(tmp_path) -> None:
     assert again.output_for_node("one") == 1
     assert again.is_node_success("one")
     assert [event.kind for event in again.events_for_node("add")] == [EventType.STEP_REUSED]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_what_a_step_gave_before_it_failed_is_not_stored(tmp_path, several) -> None:
+    @op(out={"a": Out(), "b": Out(is_required=False)} if several else Out())
+    def fails():
+        yield Output(1, "a" if several else "result")
+        raise ValueError("after the yield")
+
+    @job
+    def failing() -> None:
+        fails()
+
+    for _ in range(2):
+        result = execute_job(failing, tmp_path)
+        assert result.get_failed_step_keys() == {"fails"}
+    assert not list(tmp_path.rglob("*.pkl"))
+
+
+def test_the_order_of_outputs_counts(tmp_path) -> None:
+    def made(*names: str) -> Any:
+        @op(out={name: Out() for name in names})
+        def pair():
+            return 1, 2
+
+        @job(name="pairs")
+        def pairs() -> None:
+            pair()
+
+        return execute_job(pairs, tmp_path, raise_on_error=True)
+
+    assert made("a", "b").output_for_node("pair", "a") == 1
+    assert made("b", "a").output_for_node("pair", "a") == 2
+
+
+def test_what_reads_a_step_that_always_runs_gets_its_new_value(tmp_path) -> None:
+    counter = {"n": 0}
+
+    @op(out=Out(io_manager_key="plain"), version="1")
+    def count() -> int:
+        counter["n"] += 1
+        return counter["n"] // 2
+
+    @op(version="1")
+    def read(x: int) -> int:
+        return x
+
+    @job(resource_defs={"plain": Plain()})
+    def counting() -> None:
+        read(count())
+
+    found = []
+    for _ in range(4):
+        result = execute_job(counting, tmp_path, raise_on_error=True)
+        found.append((result.output_for_node("read"), result.executed))
+
+    assert found == [(0, ["count", "read"]), (1, ["count", "read"]), (1, ["count"]), (2, ["count", "read"])]
+
+
+def test_an_input_manager_counts_on_a_connected_input_too(tmp_path) -> None:
+    def made(factor: int) -> Any:
+        @input_manager
+        def scaled(context):
+            return factor
+
+        @op(ins={"x": In(input_manager_key="scaled")})
+        def read(x: int) -> int:
+            return x
+
+        @job(name="scaling", resource_defs={"scaled": scaled})
+        def scaling() -> None:
+            read(one())
+
+        return execute_job(scaling, tmp_path, raise_on_error=True)
+
+    assert made(2).output_for_node("read") == 2
+    assert made(2).executed == []
+    assert made(3).output_for_node("read") == 3
+
+
+class Point:
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+
+def test_an_object_of_the_users_as_a_default_or_literal_counts_by_what_it_is(tmp_path) -> None:
+    def made(x: int) -> Any:
+        @op
+        def read(point: Any = Point(x)) -> int:  # noqa: B008 - a default made once, as users do
+            return point.x
+
+        @job(name="points")
+        def points() -> None:
+            read()
+            read.alias("literal")(Point(x + 1))
+
+        return execute_job(points, tmp_path, raise_on_error=True)
+
+    assert made(1).output_for_node("literal") == 2
+    assert made(1).executed == []
+    assert made(5).output_for_node("read") == 5
