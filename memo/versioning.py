@@ -295,7 +295,7 @@ class _Resolution:
         where = f"{step.where}, input {name!r}"
         if type(source) is FromInputManager:
             return self._loaded(step, name, source.key)
-        return self._value(self._given(step, name, source), where)
+        return self._given_value(self._given(step, name, source), where)
 
     def _loaded(self, step: Step, name: str, key: str) -> str:
         """What an input manager makes of an input: it is the user's code, and counts as theirs."""
@@ -316,24 +316,48 @@ class _Resolution:
         return shown_value(self._given(step, name, source))
 
     def _value(self, value: Any, where: str) -> str:
+        """The version of plain data, and of records made of it by their fields."""
         if value is None:
             return NO_CONFIG
         try:
             return value_digest(value)
         except UnencodableError as unencodable:
-            found = content_digest(value)
-            if found is not None:
-                return digest("content", found)
-            # An object of the user's own: the strategy knows how to look at it, as at a resource that is given.
-            given = ResourceDefinition.hardcoded_resource(value)
-            word = self.strategy.get_resource_version(ResourceVersionContext(given))
-            if word is None:
-                raise VersionError(
-                    f"{type(self.strategy).__name__} cannot tell its version: {unencodable}; make it in an op, or "
-                    f"give plain data",
-                    where=where,
-                ) from None
+            return self._object(value, where, str(unencodable))
+
+    def _given_value(self, value: Any, where: str) -> str:
+        """The version of a value that is handed to an op, whose class may be the user's: its methods count too."""
+        if is_plain(value):
+            return self._value(value, where)
+        return self._object(value, where, "")
+
+    def _object(self, value: Any, where: str, unencodable: str) -> str:
+        given = ResourceDefinition.hardcoded_resource(value)
+        word = self.strategy.get_resource_version(ResourceVersionContext(given))
+        if word is not None:
             return digest("object", self._worded(word, given, "resource").version)
+        found = content_digest(value)
+        if found is not None:
+            return digest("content", found)
+        if not unencodable:
+            return self._value(value, where)
+        raise VersionError(
+            f"{type(self.strategy).__name__} cannot tell its version: {unencodable}; make it in an op, or give plain "
+            f"data",
+            where=where,
+        )
+
+
+_PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is made of Python's own data types and nothing else."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return True
+    if kind is dict:
+        return all(is_plain(each) for item in value.items() for each in item)
+    return kind in {list, tuple, set, frozenset} and all(is_plain(each) for each in value)
 
 
 def shown_value(value: Any) -> str:

@@ -15,15 +15,16 @@ _PLAIN = "biufcmMSUV"
 
 def _parts(array: np.ndarray[Any, Any]) -> object:
     dtype = array.dtype
+    writeable = array.flags.writeable  # which its pickle keeps
     order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
     if dtype.names is not None:
         # By field: the bytes between fields are no content.
-        return (dtype, array.shape, order, [array[name] for name in dtype.names])
+        return (dtype, array.shape, order, writeable, [array[name] for name in dtype.names])
     if dtype.kind in "OT":
-        return (dtype, array.shape, order, array.ravel("C").tolist())
+        return (dtype, array.shape, order, writeable, array.ravel("C").tolist())
     if dtype.kind not in _PLAIN or dtype.char in "gG":
         raise NoDigestError  # a long double has bytes that are no content
-    return (dtype, array.shape, order, _bytes_digest(array.T if order == "F" else array))
+    return (dtype, array.shape, order, writeable, _bytes_digest(array.T if order == "F" else array))
 
 
 def _bytes_digest(array: np.ndarray[Any, Any]) -> str:

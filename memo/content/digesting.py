@@ -1,9 +1,9 @@
 """The digest of any value's content, taken over a pickle stream made for hashing alone.
 
-Equal digests mean equal values; the other way round holds for plain data, arrays and tables. Objects are
-written out wherever they occur, so that sharing and interning do not show. Digests of their own stand for
-sets, arrays, frames and tables (`memo.content.arrays`, `frames`, `tables`), so that neither a set's order nor
-a table's layout shows, and large buffers are hashed in place, never copied.
+Equal digests mean equal values; the other way round holds for plain data, arrays and tables. What cannot be
+changed is written out wherever it occurs, so that interning does not show; what can be changed is written out once.
+Digests of their own stand for sets, arrays, frames and tables (`memo.content.arrays`, `frames`, `tables`), so that
+neither a set's order nor a table's layout shows, and large buffers are hashed in place, never copied.
 
 A value has no digest where equal bytes would not mean an equal effect on what reads it: instances of the
 user's own classes (their methods may change while their state does not), the user's functions, and whatever
@@ -45,6 +45,9 @@ STAND_INS: dict[type, Callable[[Any], object]] = {}
 rooms above as they are imported, which is when a value can be of their package."""
 
 
+_CONTAINERS = frozenset({list, dict, bytearray})
+
+
 class NoDigestError(Exception):
     """This value's content cannot stand for it."""
 
@@ -80,12 +83,13 @@ class _Seen:
     """What has been met within one value.
 
     Attributes:
-        stand_ins: By the id of an object its stand-in, beside the object itself: while it lives, no other has its id.
         packages: The top-level packages whose classes and functions occur.
+        mutable: By the id of an object that can be changed, the how manieth of them it is, beside the object itself,
+            which thus stays alive and keeps its id: where it occurs again, what reads the value can tell.
     """
 
     def __init__(self) -> None:
-        self.stand_ins: dict[int, tuple[object, object]] = {}
+        self.mutable: dict[int, tuple[int, object]] = {}
         self.packages: set[str] = set()
 
     def note(self, module: str | None) -> None:
@@ -153,14 +157,16 @@ class _ContentPickler(pickle.Pickler):
         if kind is set or kind is frozenset:
             return (kind.__name__, *self._members(obj))
         parts_of = STAND_INS.get(kind)
+        if parts_of is None and kind not in _CONTAINERS and not kind.__dictoffset__:
+            return None
+        again = self._seen.mutable.get(id(obj))
+        if again is not None:
+            return ("again", again[0])
+        self._seen.mutable[id(obj)] = (len(self._seen.mutable), obj)
         if parts_of is None:
             return None
-        known = self._seen.stand_ins.get(id(obj))
-        if known is None:
-            name = f"{kind.__module__}.{kind.__qualname__}"
-            self._seen.note(kind.__module__)
-            known = self._seen.stand_ins[id(obj)] = (obj, (name, _digest(parts_of(obj), self._seen)))
-        return known[1]
+        self._seen.note(kind.__module__)
+        return (f"{kind.__module__}.{kind.__qualname__}", _digest(parts_of(obj), self._seen))
 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)

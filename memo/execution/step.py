@@ -216,11 +216,11 @@ class StepAttempt:
                 )
         records: list[OutputRecord] = []
         for name, out in op.outs.items():
-            output = given.pop(name, None)
-            if output is None and not out.is_nothing:
-                records.append(self.storage.skip(self.step, name, self.task))
+            if name in given or out.is_nothing:
+                output = given.pop(name) if name in given else Output(None, name)
+                records.append(self._hand_over(output, seconds, context))
             else:
-                records.append(self._hand_over(output or Output(None, name), seconds, context))
+                records.append(self.storage.skip(self.step, name, self.task))
         return records
 
     def _results(self, returned: Any) -> Iterator[Output[Any]]:

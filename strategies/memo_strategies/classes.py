@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from abc import ABCMeta
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
@@ -71,7 +72,7 @@ def expand_class(graph: Graph, node: Node, cls: type) -> None:
     if _annotations_count(graph, cls):
         annotations = class_dict(cls).get("__annotations__")
         if type(annotations) is dict and annotations:
-            tokens.append(f"annotations {attach(node, dict(annotations))}")
+            tokens += _annotated(graph, node, annotations, space)
     node.own = digest("class", *tokens)
 
 
@@ -121,7 +122,8 @@ def _own_attributes(cls: type) -> list[tuple[str, Any]]:
 
 def _counts_in_an_enum(name: str) -> bool:
     """Whether an enum's attribute is the author's: ``__new__`` is put there by Python, over the author's own."""
-    return (not name.startswith("_") or name.startswith("__") or name in _ENUM_FACTS) and name != "__new__"
+    is_bookkeeping = name.startswith("_") and name.endswith("_") and not name.startswith("__")
+    return name in _ENUM_FACTS or (not is_bookkeeping and name != "__new__")
 
 
 def _field_facts(fields: Any) -> Any:
@@ -153,9 +155,47 @@ def is_enum(cls: type) -> bool:
     return module is not None and any(base is module.EnumMeta for base in class_mro(type(cls)))
 
 
+_WORDS = re.compile(r"[^\W\d][\w.]*")
+
+
+def _annotated(graph: Graph, node: Node, annotations: dict[Any, Any], space: Space) -> list[str]:
+    """What the annotations of a class say, and the things of the user's that they name.
+
+    Those that are text are not evaluated: that would run code. The names in them are looked up where they stand.
+    """
+    tokens: list[str] = []
+    for name, found in dict.items(annotations):
+        text = found if type(found) is str else getattr(found, "__forward_arg__", None)
+        if type(text) is not str:
+            tokens.append(f"annotation {name} {graph.attach(node, found)}")
+            continue
+        tokens.append(f"annotation {name} {text}")
+        for word in _WORDS.findall(text):
+            named = _named(word, space)
+            if named is not MISSING:
+                tokens.append(f"names {word} {graph.attach(node, named, f'{space.name}.{word}')}")
+    return tokens
+
+
+def _named(word: str, space: Space) -> Any:
+    first, *rest = word.split(".")
+    found: Any = dict.get(space.namespace, first, MISSING)
+    for step in rest:
+        if not is_module(found):
+            return MISSING
+        found = dict.get(module_dict(found), step, MISSING)
+    return found if is_class(found) else MISSING
+
+
 def _annotations_count(graph: Graph, cls: type) -> bool:
-    """Whether something may read the annotations of this class: a metaclass or a base that is not Python's own."""
+    """Whether something may read the annotations of this class.
+
+    It may where the class is a record, which decoders make from its fields' types; where its metaclass or a base is
+    not Python's own.
+    """
     meta = type(cls)
     if meta is not type and meta is not ABCMeta and not is_enum(cls):
+        return True
+    if "__dataclass_fields__" in class_dict(cls) or ("_fields" in class_dict(cls) and tuple in class_bases(cls)):
         return True
     return any(graph.space_of_class(base).owner == "installed" for base in class_mro(cls)[1:])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from memo.hashing import digest
 from memo.ownership import owner_of_module
 from memo_strategies.code_objects import line_of, summarise
-from memo_strategies.introspect import is_class, is_module, module_dict
+from memo_strategies.introspect import class_module, is_class, is_module, module_dict
 from memo_strategies.names import fill, qualified_name
 
 if TYPE_CHECKING:
@@ -117,11 +117,25 @@ def expand_builtin(graph: Graph, node: Node, function: BuiltinFunctionType) -> N
     """A function of compiled code, or a method of a value bound to it."""
     holder = function.__self__
     name = qualified_name(function)
-    if holder is None or is_module(holder) or is_class(holder):
+    if holder is None or is_module(holder) or is_class(holder) or _is_offered(function):
         node.own = digest("builtin", name, *compiled(graph, node, function.__module__))
     else:
         node.kind = "value"
         node.own = digest("bound builtin", function.__name__, graph.attach(node, holder))
+
+
+def _is_offered(function: BuiltinFunctionType) -> bool:
+    """Whether a module of the standard library offers this method of a hidden instance as a function of its own.
+
+    So ``random.random``, whose generator moves on with every call.
+    """
+    home = class_module(type(function.__self__))
+    module = sys.modules.get(home)
+    return (
+        is_module(module)
+        and owner_of_module(home) == "stdlib"
+        and dict.get(module_dict(module), function.__name__) is function
+    )
 
 
 def compiled(graph: Graph, node: Node, module: str | None) -> list[str]:

@@ -15,6 +15,8 @@ from memo_strategies.parts import Parts
 from memo_strategies.reflection import reflected
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from memo_strategies.graph import Graph, Node
     from memo_strategies.source_text import SourceTexts
 
@@ -24,11 +26,12 @@ _RECIPE = "1"
 _PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def version_of(graph: Graph, obj: object, texts: SourceTexts) -> CodeVersion:
-    """The version of all that is reached from an object."""
-    root = graph.settled(obj)
-    flags = root.reached
-    starts = [root]
+def version_of(graph: Graph, objects: Sequence[object], texts: SourceTexts) -> CodeVersion:
+    """The version of all that is reached from some objects."""
+    starts = [graph.settled(obj) for obj in objects]
+    flags = 0
+    for root in starts:
+        flags |= root.reached
     if not flags:
         return _joined(starts, {}, (), texts)
     if flags & SUBCLASSES:

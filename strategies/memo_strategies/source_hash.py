@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from contextlib import contextmanager
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from memo.contracts.version_strategy import VersionStrategy
 from memo_strategies.graph import Graph
@@ -19,6 +19,35 @@ if TYPE_CHECKING:
     from memo.contracts.version_strategy import CodeVersion, OpVersionContext, ResourceVersionContext
 
 __all__ = ["SourceHashVersionStrategy"]
+
+
+_PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})
+
+
+def classes_in(config: object) -> list[type]:
+    """The classes of what a config is made of: an op may call their methods without naming them."""
+    found: dict[type, None] = {}
+    seen: set[int] = set()
+    work: list[Any] = [config]
+    while work:
+        value = work.pop()
+        kind = type(value)
+        if kind in _PLAIN or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if kind is dict:
+            work += dict.values(cast("dict[Any, Any]", value))
+        elif kind is list or kind is tuple:
+            work += cast("list[Any]", value)
+        else:
+            found[kind] = None
+            work += (getattr(value, name, None) for name in _field_names(kind))
+    return list(found)
+
+
+def _field_names(kind: type) -> tuple[str, ...]:
+    names: Any = getattr(kind, "__struct_fields__", None) or getattr(kind, "__dataclass_fields__", ())
+    return tuple(names)
 
 
 class SourceHashVersionStrategy(VersionStrategy):
@@ -63,14 +92,15 @@ class SourceHashVersionStrategy(VersionStrategy):
 
     def get_op_version(self, context: OpVersionContext) -> CodeVersion:
         """The version of an op's function."""
-        return self._version_of(context.op_def.compute_fn)
+        return self._version_of(context.op_def.compute_fn, *classes_in(context.op_config))
 
     def get_resource_version(self, context: ResourceVersionContext) -> CodeVersion:
         """The version of a resource's function, or of the value that it is."""
         function = context.resource_def.compute_fn
-        return self._version_of(context.resource_def.hardcoded_value if function is None else function)
+        made_of = context.resource_def.hardcoded_value if function is None else function
+        return self._version_of(made_of, *classes_in(context.resource_config))
 
-    def _version_of(self, obj: object) -> CodeVersion:
+    def _version_of(self, *objects: object) -> CodeVersion:
         with self.planning():
             assert self._graph is not None
-            return version_of(self._graph, obj, self._texts)
+            return version_of(self._graph, objects, self._texts)

@@ -8,6 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from types import ModuleType
 
     from memo.contracts.version_strategy import CodeVersion
@@ -108,3 +109,22 @@ def test_a_reader_of_a_distribution(version_of: Callable[..., CodeVersion], load
     pytest.importorskip("pandas")
     module = load("import pandas as pd\ndef op(x):\n    return pd.read_csv(x)\n")
     assert "read_csv() may read a file" in version_of(module.op).warnings[0]
+
+
+def test_a_package_that_counts_whole(
+    version_of: Callable[..., CodeVersion],
+    load: Callable[..., ModuleType],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which submodules are there depends on who imported them before: they cannot count."""
+    (tmp_path / "whole_package").mkdir()
+    (tmp_path / "whole_package" / "__init__.py").write_text("LIMIT = 1\n")
+    (tmp_path / "whole_package" / "below.py").write_text("def helper(x):\n    return x\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = "import whole_package\n{}def op(name):\n    return getattr(whole_package, name)\n"
+    alone = version_of(load(text.format("")).op)
+    assert alone.warnings == ()
+    found = version_of(load(text.format("import whole_package.below\n")).op)
+    assert "the package whole_package as a whole, without its submodules" in found.warnings[0]
+    assert found.version == alone.version
