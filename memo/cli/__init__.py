@@ -21,5 +21,4 @@ def main() -> NoReturn:
         code = run_program(sys.argv[1:])
     except KeyboardInterrupt:
         code = 130
-    gc.freeze()
     sys.exit(code)

@@ -75,9 +75,10 @@ class _StepLog:
     """What one step left: the files of its output, what it logged, its error."""
 
     def __init__(self, home: Home, record: RunRecord, key: str, events: Sequence[Event]) -> None:
-        folder = Path(home.logs_dir(record.run_id))
+        from memo.execution.logs import kept_at
+
         self.key = key
-        files = [(name, folder / f"{key}.{name}") for name in ("out", "err")]
+        files = [(name, Path(kept_at(home.logs_dir(record.run_id), key, name))) for name in ("out", "err")]
         self.printed = [(name, path) for name, path in files if path.is_file() and path.stat().st_size]
         own = [event for event in events if event.step_key == key]
         self.logged = [event for event in own if event.kind.value == "LOG"]

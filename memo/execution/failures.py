@@ -27,10 +27,18 @@ def error_info(error: BaseException) -> ErrorInfo:
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return ErrorInfo(
         _kind(error),
-        str(error) or _kind(error),
+        message_of(error) or _kind(error),
         user_traceback(error.__traceback__),
-        f"{_kind(cause)}: {cause}" if cause is not None else None,
+        f"{_kind(cause)}: {message_of(cause)}" if cause is not None else None,
     )
+
+
+def message_of(error: BaseException) -> str:
+    """What an exception says of itself; one of the user's may fail even at that."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - as above
+        return f"(a {_kind(error)} that cannot say what it is)"
 
 
 def _kind(error: BaseException) -> str:

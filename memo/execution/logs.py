@@ -9,6 +9,9 @@ from typing import IO, Any, Self
 
 from memo.events import EventType
 from memo.execution.step import CURRENT
+from memo.hashing import digest
+
+_LONGEST_NAME = 200
 
 
 class _RunLogHandler(logging.Handler):
@@ -36,6 +39,12 @@ class RunLog:
         logger = logging.getLogger("memo.run")
         logger.removeHandler(self._handler)
         logger.setLevel(self._level)
+
+
+def kept_at(logs_dir: str, step_key: str, kind: str) -> str:
+    """Where what a step prints is kept: ``<step>.out`` and ``<step>.err``, by its digest where its key is too long."""
+    name = step_key if len(step_key) <= _LONGEST_NAME else f"{step_key[:_LONGEST_NAME]}-{digest('step', step_key)[:16]}"
+    return f"{logs_dir}/{name}.{kind}"
 
 
 class _Tee:
@@ -81,8 +90,10 @@ class KeptOutput:
     def __enter__(self) -> Self:
         if self._logs_dir is not None:
             self._before = (sys.stdout, sys.stderr)
-            base = f"{self._logs_dir}/{self._step_key}"
-            self._tees = (_Tee(sys.stdout, base + ".out"), _Tee(sys.stderr, base + ".err"))
+            self._tees = (
+                _Tee(sys.stdout, kept_at(self._logs_dir, self._step_key, "out")),
+                _Tee(sys.stderr, kept_at(self._logs_dir, self._step_key, "err")),
+            )
             sys.stdout, sys.stderr = self._tees
         return self
 

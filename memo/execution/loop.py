@@ -370,6 +370,7 @@ class RunLoop:
         elif outcome.kind == "canceled":
             self._event(EventType.STEP_CANCELED, key)
             self._end(key, "canceled")
+            raise KeyboardInterrupt
         else:
             self._failed(key, outcome)
 

@@ -21,6 +21,7 @@ from memo.contracts.executor import Executor, StepOutcome
 from memo.errors import WorkerDiedError
 from memo.events import ErrorInfo, Event
 from memo.execution.environment import WORKER_VARIABLE
+from memo.execution.logs import kept_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_LOOKS = 0.1
 """How often to show what steps print, and to look for dead workers whose channel a child of theirs holds open."""
 _SECONDS_TO_END = 5.0
+_OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 class _Worker:
@@ -41,12 +43,13 @@ class _Worker:
         self.connection: Connection
         self.connection, theirs = Pipe()
         lifeline, self._lifeline = os.pipe()
+        # memo first, and from where it is here: a file of the user's may have the same name.
         program = (
-            f"import sys; sys.path[:] = {sys.path!r}; "
-            f"from memo.execution.worker import main; main({theirs.fileno()}, {lifeline})"
+            f"import sys; sys.path.insert(0, {_OURS!r}); from memo.execution.worker import main; "
+            f"sys.path[:] = {sys.path!r}; main({theirs.fileno()}, {lifeline})"
         )
         self.process = subprocess.Popen(  # noqa: S603 - this interpreter, running memo itself
-            [sys.executable, "-c", program],
+            [sys.executable, "-P", "-c", program],
             pass_fds=(theirs.fileno(), lifeline),
             stdin=subprocess.DEVNULL,
             start_new_session=True,
@@ -57,12 +60,16 @@ class _Worker:
         self.task: StepTask | None = None
         self.connection.send(orders)
 
-    def end(self, *, kill: bool) -> None:
-        """End the process: let it find its channel closed, or kill it with all that it has started."""
+    def interrupt(self) -> None:
+        """Do what Ctrl-C would: what the op and its resources have to do at their end is done."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            self.process.send_signal(signal.SIGINT)
+
+    def end(self) -> None:
+        """End the process: let it find its channel closed; after a while kill it, with all that it has started."""
         self.connection.close()
-        if not kill:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(_SECONDS_TO_END)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_SECONDS_TO_END)
         if self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -75,8 +82,8 @@ class _Shown:
 
     def __init__(self, logs_dir: str, step_key: str) -> None:
         self._files: list[tuple[str, Any, list[int]]] = [
-            (f"{logs_dir}/{step_key}.out", lambda: sys.stdout, [0]),
-            (f"{logs_dir}/{step_key}.err", lambda: sys.stderr, [0]),
+            (kept_at(logs_dir, step_key, "out"), lambda: sys.stdout, [0]),
+            (kept_at(logs_dir, step_key, "err"), lambda: sys.stderr, [0]),
         ]
         for path, _, at in self._files:
             with contextlib.suppress(OSError):
@@ -120,7 +127,8 @@ class MultiprocessExecutor(Executor):
 
     def submit(self, task: StepTask) -> None:
         """Give a task to a worker that has none, or to a new one."""
-        worker = next((each for each in self._workers if each.task is None), None)
+        idle = [each for each in self._workers if each.task is None]
+        worker = next((each for each in idle if each.process.poll() is None), None)
         if worker is None:
             worker = _Worker(self._orders)
             self._workers.append(worker)
@@ -168,7 +176,7 @@ class MultiprocessExecutor(Executor):
         task = worker.task
         assert task is not None
         self._workers.remove(worker)
-        worker.end(kill=True)
+        worker.end()
         code = worker.process.returncode
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         hint = " (by the system, if memory ran out)" if code == -signal.SIGKILL else ""
@@ -182,16 +190,23 @@ class MultiprocessExecutor(Executor):
         )
 
     def stop(self, *, kill: bool = False) -> Sequence[StepOutcome]:
-        """End all workers."""
+        """End all workers; with `kill` interrupt what they are on, and give it a while to come to its end."""
         found: list[StepOutcome] = []
-        for worker in self._workers:
+        for worker in self._workers if kill else ():
             # What a worker had finished and sent before it is ended still counts.
-            while kill and worker.task is not None and worker.connection.poll():
-                ended = self._received(worker) if worker in self._workers else []
-                found += ended
-                if ended:
+            while worker.task is not None and worker.connection.poll():
+                try:
+                    message = worker.connection.recv()
+                except (EOFError, OSError):
                     break
-            worker.end(kill=kill)
+                if isinstance(message, Event):
+                    self._emit(message)
+                else:
+                    worker.task = None
+                    found.append(message)
+            worker.interrupt()
+        for worker in self._workers:
+            worker.end()
         self._workers.clear()
         for shown in self._shown.values():
             shown.show()

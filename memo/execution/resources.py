@@ -9,6 +9,7 @@ from memo.contracts.io_manager import IOManager
 from memo.definition.job import resource_order
 from memo.errors import ExecutionError
 from memo.execution.context import InitResourceContext, Resources, run_log
+from memo.execution.failures import message_of, user_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -102,8 +103,10 @@ class ResourceScope:
             self._made.pop(key, None)
             try:
                 end()
-            except Exception:  # noqa: BLE001 - the user's teardown: the other resources must still be ended
-                run_log().exception("the resource %r failed to end", key)
+            except Exception as error:  # noqa: BLE001 - the user's teardown: the other resources must still be ended
+                run_log().error(
+                    "the resource %r failed to end: %s\n%s", key, message_of(error), user_traceback(error.__traceback__)
+                )
         self._namespaces.clear()
 
     def reopened(self) -> ResourceScope:

@@ -84,7 +84,9 @@ class StepAttempt:
             )
         except Failure as failure:
             return self._failed(failure, "failure", started, begun, allow_retries=failure.allow_retries)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's op: whatever it raises fails the step, not the run
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the user's op: whatever it raises fails the step, not the run
             return self._failed(error, "failure", started, begun)
         finally:
             CURRENT.reset(token)
@@ -120,6 +122,7 @@ class StepAttempt:
 
     def event(self, kind: EventType, message: str = "", data: dict[str, Any] | None = None) -> None:
         """Tell that something happened."""
+        message = message if type(message) is str else str(message)
         self._emit(Event(kind, self.task.run_id, time(), self.task.step_key, self.task.attempt, message, data or {}))
 
     def log_event(self, message: str, data: dict[str, Any]) -> None:

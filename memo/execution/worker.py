@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from memo.definition.reference import JobReference
 from memo.errors import ExecutionError
 from memo.execution.environment import make_environment
 from memo.execution.failures import error_info
-from memo.execution.logs import RunLog
+from memo.execution.logs import RunLog, kept_at
 from memo.execution.resources import ResourceScope
 from memo.execution.step import StepAttempt
 from memo.execution.storage import StepStorage
@@ -43,7 +42,6 @@ class WorkerOrders(Struct, frozen=True):
     place: str
     job: str | None
     cwd: str
-    parent_pid: int
     storage_dir: str
     logs_dir: str | None
     run_id: str
@@ -61,17 +59,22 @@ def main(channel: int, lifeline: int) -> None:
         channel: The file descriptor over which orders and tasks come and outcomes go.
         lifeline: One that says nothing, and ends when the coordinator does.
     """
-    threading.Thread(target=_die_with_coordinator, args=(lifeline,), daemon=True).start()
+    _leave_a_watcher(lifeline, channel)
     connection = Connection(channel)
-    orders: WorkerOrders = connection.recv()
-    _die_with_parent(orders.parent_pid)
+    with contextlib.suppress(KeyboardInterrupt):
+        _work(connection, connection.recv())
+
+
+def _work(connection: Connection, orders: WorkerOrders) -> None:
     environment: RunEnvironment | None = None
     broken: ErrorInfo | None = None
     stale: frozenset[str] = frozenset()
     try:
         environment = _environment(orders)
         stale = _stale_steps(environment, orders.expected)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - reported as the failure of the steps that were to run here
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - reported as the failure of the steps that were to run here
         broken = error_info(error)
     with contextlib.ExitStack() as stack:
         scope = stack.enter_context(ResourceScope(environment)) if environment is not None else None
@@ -86,10 +89,13 @@ def main(channel: int, lifeline: int) -> None:
             elif task.step_key in stale:
                 outcome = _refusal(environment, task)
             else:
-                with _output_kept(orders.logs_dir, task.step_key):
-                    outcome = StepAttempt(
-                        task, environment, scope, StepStorage(environment, scope), _sender(connection)
-                    ).run()
+                attempt = StepAttempt(task, environment, scope, StepStorage(environment, scope), _sender(connection))
+                try:
+                    with _output_kept(orders.logs_dir, task.step_key):
+                        outcome = attempt.run()
+                except KeyboardInterrupt:
+                    connection.send(StepOutcome(task.step_key, task.attempt, "canceled"))
+                    raise
             _send(connection, outcome)
 
 
@@ -146,7 +152,7 @@ def _send(connection: Connection, outcome: StepOutcome) -> None:
     if outcome.exception is not None:
         try:
             pickle.loads(pickle.dumps(outcome.exception))  # noqa: S301 - made here, on this line
-        except Exception:  # noqa: BLE001 - a user's exception may fail to pickle in any way
+        except BaseException:  # noqa: BLE001 - a user's exception may fail to pickle in any way
             outcome = replace(outcome, exception=None)
     connection.send(outcome)
 
@@ -158,7 +164,7 @@ def _output_kept(logs_dir: str | None, step_key: str) -> Generator[None]:
         yield
         return
     os.makedirs(logs_dir, exist_ok=True)
-    paths = (f"{logs_dir}/{step_key}.out", f"{logs_dir}/{step_key}.err")
+    paths = (kept_at(logs_dir, step_key, "out"), kept_at(logs_dir, step_key, "err"))
     _flush()
     saved = (os.dup(1), os.dup(2))
     for target, path in zip((1, 2), paths, strict=True):
@@ -172,29 +178,37 @@ def _output_kept(logs_dir: str | None, step_key: str) -> Generator[None]:
         for target, before, path in zip((1, 2), saved, paths, strict=True):
             os.dup2(before, target)
             os.close(before)
-            if not os.path.getsize(path):
-                os.unlink(path)
+            with contextlib.suppress(OSError):
+                if not os.path.getsize(path):
+                    os.unlink(path)
 
 
 def _flush() -> None:
     import ctypes
 
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        # An op may have closed its streams, or put something else in their place.
+        with contextlib.suppress(Exception):
+            stream.flush()
     ctypes.CDLL(None).fflush(None)
 
 
-def _die_with_coordinator(lifeline: int) -> None:
+def _leave_a_watcher(lifeline: int, channel: int) -> None:
+    """Leave a process in this group that ends the group when the coordinator is gone.
+
+    A thread of this process could not: it would wait for C code that keeps the interpreter's lock, and what the ops
+    have started would live on. The watcher is nobody's child, so that an op that waits for its children does not
+    meet it.
+    """
+    first = os.fork()
+    if first:
+        os.waitpid(first, 0)
+        os.close(lifeline)
+        return
+    if os.fork():
+        os._exit(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.close(channel)
     with contextlib.suppress(OSError):
         os.read(lifeline, 1)
     os.killpg(os.getpgid(0), signal.SIGKILL)
-
-
-def _die_with_parent(parent_pid: int) -> None:
-    """Ask Linux to end this process with its parent, at once, even in the middle of C code."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        if os.getppid() != parent_pid:
-            os._exit(1)

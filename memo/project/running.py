@@ -380,7 +380,6 @@ def _multiprocess(
         target.place,
         target.job,
         os.getcwd(),
-        os.getpid(),
         environment.storage_dir,
         environment.logs_dir,
         environment.run_id,

@@ -144,3 +144,87 @@ def test_ctrl_c_keeps_what_is_finished_and_marks_the_run(workspace, workers) -> 
     assert len(finished) >= 2
     again = workspace.run(max_concurrent=workers)
     assert set(finished) <= set(again.reused)
+
+
+def test_ctrl_c_lets_ops_and_resources_in_workers_come_to_their_end(workspace) -> None:
+    workspace.write(
+        "pipeline.py",
+        """
+        import time
+        from pathlib import Path
+        from memo import job, op, resource
+
+        HERE = Path(__file__).parent
+
+        @resource
+        def connection():
+            yield 1
+            (HERE / "closed").touch()
+
+        @op(required_resource_keys={"connection"})
+        def waits(context) -> int:
+            try:
+                (HERE / "started").touch()
+                time.sleep(60)
+            finally:
+                (HERE / "ended").touch()
+            return 1
+
+        @job(resource_defs={"connection": connection})
+        def waiting():
+            waits()
+        """,
+    )
+    program = (
+        "from memo import execute_job; from memo.definition.reference import JobReference; "
+        "execute_job(JobReference('pipeline.py'), max_concurrent=2)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=workspace.path, env=workspace.environment(), stderr=subprocess.PIPE
+    )
+    until = time.monotonic() + 60
+    while not (workspace.path / "started").exists() and time.monotonic() < until:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+
+    assert (workspace.path / "ended").exists()
+    assert (workspace.path / "closed").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for left-over processes in /proc")
+@pytest.mark.parametrize("moment", range(3))
+def test_what_a_step_has_started_dies_with_the_coordinator(workspace, moment) -> None:
+    workspace.write(
+        "pipeline.py",
+        """
+        import subprocess
+        from pathlib import Path
+        from memo import job, op
+
+        @op
+        def starts() -> int:
+            (Path(__file__).parent / "started").touch()
+            subprocess.run(["sleep", "60"], check=True)
+            return 1
+
+        @job
+        def starting():
+            starts()
+        """,
+    )
+    group = f"{os.getpid()}-started-{moment}-{time.time_ns()}"
+    program = (
+        "from memo import execute_job; from memo.definition.reference import JobReference; "
+        "execute_job(JobReference('pipeline.py'), max_concurrent=2)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=workspace.path, env=workspace.environment(KILL_TEST=group)
+    )
+    until = time.monotonic() + 60
+    while not (workspace.path / "started").exists() and time.monotonic() < until:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+    assert gone(group)

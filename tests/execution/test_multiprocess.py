@@ -284,3 +284,75 @@ def test_a_script_that_runs_its_job_when_it_is_imported_is_told(workspace) -> No
     found = workspace.python("pipeline.py")
 
     assert 'put that under `if __name__ == "__main__":`' in found.stdout
+
+
+def test_whatever_an_op_raises_or_breaks_fails_its_step_alone(workspace) -> None:
+    workspace.write(
+        "pipeline.py",
+        """
+        import asyncio, sys
+        from memo import job, op
+
+        class Mute(Exception):
+            def __str__(self):
+                raise TypeError("no words")
+
+        @op
+        def cancels() -> int:
+            raise asyncio.CancelledError("gone")
+
+        @op
+        def mute() -> int:
+            raise Mute
+
+        @op
+        def closes() -> int:
+            sys.stdout.close()
+            sys.stderr = None
+            return 1
+
+        @op
+        def talks(context) -> int:
+            context.log_event(5)
+            return 2
+
+        @job
+        def breaking():
+            cancels()
+            mute()
+            closes()
+            talks()
+        """,
+    )
+
+    found = workspace.run(max_concurrent=2)
+
+    assert found.outcomes == {"cancels": "failure", "mute": "failure", "closes": "success", "talks": "success"}
+    assert found.errors["cancels"] == "gone"
+    assert "cannot say what it is" in found.errors["mute"]
+
+
+def test_names_of_any_length_are_kept(workspace) -> None:
+    name = "n" * 180
+    workspace.write(
+        "pipeline.py",
+        f"""
+        from memo import graph, job, op
+
+        @op(name="{name}")
+        def inner() -> int:
+            print("here")
+            return 1
+
+        @graph(name="{name}")
+        def outer():
+            inner()
+
+        @job
+        def long():
+            outer()
+        """,
+    )
+
+    assert workspace.run(max_concurrent=2).success
+    assert "here" in workspace.memo("logs", "last").stdout
