@@ -11,6 +11,7 @@ of 640 MB took 0.03 s next to 0.27 s for loading it.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
@@ -35,7 +36,7 @@ __all__ = ["FS", "FsConfig", "FsIOManager"]
 
 _T = TypeVar("_T")
 _NOT_THERE = (FileNotFoundError, NotADirectoryError)
-_REMEDY = "the step will be run again"
+_REMEDY = "it counts as not stored, and is made again when it is needed"
 _CHUNK = 512 * 1024
 """Bytes hashed at a time while verifying: little enough to stay in the processor's cache."""
 
@@ -108,6 +109,7 @@ class FsIOManager(MemoizableIOManager):
             except OSError as error:
                 raise self._not_read(output, _beside(output, manifest), error) from error
             if wrong:
+                self._set_aside(output, manifest)
                 raise OutputLostError(f"{name} {wrong}; {_REMEDY}", where=_where(output))
             file.seek(0)
             try:
@@ -136,6 +138,19 @@ class FsIOManager(MemoizableIOManager):
         """The digests of content that the manifests of stored outputs tell."""
         found = self._find_many(contexts)
         return [None if manifest is None else manifest.provenance.content_digest for manifest in found]
+
+    def _set_aside(self, context: OutputContext, manifest: Manifest) -> None:
+        """Take the manifest of damaged data away, so that the next plan does not take the output for stored.
+
+        Its text stays beside it for whoever wants to look into it.
+        """
+        address = address_of(context)
+        path = f"{address}.json"
+        with suppress(Exception):
+            raw = self._place.read(path)
+            if manifests.decode(raw, context, encoding=self._encoding.name, stem=_name(address)) == manifest:
+                self._place.put(f"{path}.damaged", raw, aside=f"{path}.{os.urandom(8).hex()}.tmp")
+                self._place.remove(path)
 
     def _write(self, context: OutputContext, path: str, obj: object) -> Hasher:
         """Write a data file and hash it in the same pass; nothing stays behind where that fails."""

@@ -43,7 +43,7 @@ class MemIOManager(MemoizableIOManager):
             return self._values[_key(output)]
         except KeyError:
             raise OutputLostError(
-                "is not in the memory of this process; the step will be run again",
+                "is not in the memory of this process",
                 where=f"output {output.name!r} of step {output.step_key!r}",
             ) from None
 

@@ -47,6 +47,9 @@ def _told(error: Exception, *, debug: bool) -> int:
         for line in _memo_error(error):
             tell(line)
         return 2
+    if isinstance(error, RecursionError) and not _user_frames(error):
+        _error("something in the config, or in a value, is nested too deeply to be read")
+        return 2
     frames = _user_frames(error)
     if isinstance(error, OSError) and error.errno in _HOMELESS and not frames:
         place = f"{error.filename}: " if error.filename else ""

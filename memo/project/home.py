@@ -93,7 +93,7 @@ def find_root(start: str | os.PathLike[str] | None = None) -> Path:
     It is the nearest one with ``memo.toml``, a ``pyproject.toml`` that holds ``[tool.memo]``, or a home; else the
     folder itself.
     """
-    here = Path(os.path.abspath(start or os.getcwd()))
+    here = Path(os.path.abspath(start or current_folder()))
     for folder in (here, *here.parents):
         if (
             (folder / "memo.toml").is_file()
@@ -102,6 +102,18 @@ def find_root(start: str | os.PathLike[str] | None = None) -> Path:
         ):
             return folder
     return here
+
+
+def current_folder() -> str:
+    """The current folder.
+
+    Raises:
+        HomeError: It has been deleted.
+    """
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise HomeError("the current folder is gone; go to one that is there") from None
 
 
 def _holds_settings(path: Path) -> bool:

@@ -492,3 +492,22 @@ def test_an_object_of_the_users_as_a_default_or_literal_counts_by_what_it_is(tmp
     assert made(1).output_for_node("literal") == 2
     assert made(1).executed == []
     assert made(5).output_for_node("read") == 5
+
+
+def test_an_output_whose_bytes_were_damaged_is_made_again_after_it_was_met(tmp_path) -> None:
+    @job
+    def small() -> None:
+        one()
+
+    execute_job(small, tmp_path)
+    (data,) = tmp_path.rglob("*.pkl")
+    data.write_bytes(bytes(reversed(data.read_bytes())))
+    reused = execute_job(small, tmp_path)
+    assert reused.executed == []
+    with pytest.raises(OutputLostError, match="it counts as not stored"):
+        reused.output_for_node("one")
+
+    again = execute_job(small, tmp_path)
+
+    assert again.executed == ["one"]
+    assert again.output_for_node("one") == 1
