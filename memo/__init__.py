@@ -84,6 +84,7 @@ _PLACES = {
     "op": "definition.op",
     "plan_job": "project.running",
     "resource": "definition.resource",
+    "verify_job": "project.verifying",
 }
 
 __all__ = [*_PLACES]  # noqa: PLE0604 # pyright: ignore[reportUnsupportedDunderAll] - the stub is what checkers read

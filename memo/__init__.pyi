@@ -171,6 +171,7 @@ from memo.project.home import Home as Home
 from memo.project.reexecution import ReexecutionOptions as ReexecutionOptions
 from memo.project.running import execute_job as execute_job
 from memo.project.running import plan_job as plan_job
+from memo.project.verifying import verify_job as verify_job
 from memo.tags import (
     MAX_RETRIES_TAG as MAX_RETRIES_TAG,
 )

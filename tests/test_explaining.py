@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memo.contracts.run_store import Recipe, RecipePart
-from memo.explaining import Change, explain
+from memo.contracts.run_store import Recipe, RecipePart, Standing
+from memo.explaining import Change, Link, Side, explain, explain_upward
+from memo.versioning import output_version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -189,3 +190,123 @@ def test_changes_are_told_both_ways(old: list[RecipePart], new: list[RecipePart]
     assert sorted((each.kind, each.name, mirrored[each.how]) for each in back) == sorted(
         (each.kind, each.name, each.how) for each in forth
     )
+
+
+# Upward
+
+
+def side(**steps: tuple[str, dict[str, str], str | None]) -> Side:
+    """A state of a job: for each step its version, its inputs as {name: "step.output"}, its content."""
+    versions = {key: version for key, (version, _, _) in steps.items()}
+
+    def standing(key: str) -> Standing | None:
+        if key not in steps:
+            return None
+        version, inputs, content = steps[key]
+        parts = [RecipePart("code", "body", version.partition(" ")[0])]
+        for name, giver in inputs.items():
+            step, _, output = giver.rpartition(".")
+            found = output_version(versions[step], output) if step in versions else f"digest of {giver}"
+            parts.append(RecipePart("input", name, found, giver))
+        return Standing(version, Recipe(version, tuple(parts)), {"result": content} if content else {})
+
+    return Side(versions, standing)
+
+
+def upward(step: str, before: Side, after: Side) -> dict[str, Link]:
+    found = explain_upward((step, step), before, after, unknown)
+    assert found[0].step == step
+    return {link.step: link for link in found}
+
+
+FROM_A, FROM_B = {"x": "a.result"}, {"y": "b.result"}
+
+
+def test_a_change_is_followed_to_where_it_began_and_no_further() -> None:
+    before = side(z=("z", {}, "0"), a=("a1 z", {"w": "z.result"}, "1"), b=("b a1", FROM_A, "2"), c=("c b", FROM_B, "3"))
+    after = side(z=("z", {}, "0"), a=("a2 z", {"w": "z.result"}, "1"), b=("b a2", FROM_A, "2"), c=("c' b", FROM_B, "4"))
+    links = upward("b", before, after)
+    assert list(links) == ["b", "a"]
+    assert (only(links["b"].changes).upstream, only(links["b"].changes).content) == ("a", "same")
+    assert (only(links["a"].changes).kind, only(links["a"].changes).upstream) == ("code", None)
+    assert not links["a"].same_version
+
+
+def test_a_step_that_is_reached_twice_is_told_once() -> None:
+    both = {"left": "b.result", "right": "c.result"}
+    before = side(a=("a1", {}, "1"), b=("b a1", FROM_A, "2"), c=("c a1", FROM_A, "3"), d=("d 1", both, "4"))
+    after = side(a=("a2", {}, "9"), b=("b a2", FROM_A, "2"), c=("c a2", FROM_A, "8"), d=("d 2", both, "7"))
+    assert [link.step for link in explain_upward(("d", "d"), before, after, unknown)] == ["d", "b", "c", "a"]
+    assert [each.content for each in upward("d", before, after)["d"].changes] == ["same", "changed"]
+
+
+def test_content_that_is_not_known_on_one_side_is_not_compared() -> None:
+    before, after = side(a=("a1", {}, "1"), b=("b a1", FROM_A, "2")), side(a=("a2", {}, None), b=("b a2", FROM_A, None))
+    assert only(upward("b", before, after)["b"].changes).content is None
+
+
+def test_another_content_under_the_same_version_is_followed() -> None:
+    before, after = side(a=("a", {}, "1"), b=("b a", FROM_A, "2")), side(a=("a", {}, "9"), b=("b a", FROM_A, "2"))
+    links = upward("b", before, after)
+    assert links["b"].same_version
+    assert (only(links["b"].changes).how, only(links["b"].changes).content) == ("replaced", "changed")
+    assert (links["a"].changes, links["a"].same_version, links["a"].known) == ((), True, True)
+
+
+def test_a_step_wired_in_in_the_place_of_another_ends_the_chain() -> None:
+    before = side(a=("a", {}, "1"), z=("z1", {}, "5"), b=("b a", FROM_A, "2"))
+    after = side(a=("a", {}, "1"), z=("z2", {}, "6"), b=("b z", {"x": "z.result"}, "3"))
+    links = upward("b", before, after)
+    assert list(links) == ["b"]
+    change = only(links["b"].changes)
+    assert (change.before, change.after, change.upstream, change.content) == ("a.result", "z.result", None, "changed")
+
+
+def test_a_step_under_another_name_is_known_by_its_version() -> None:
+    before = side(a=("a1", {}, "1"), b=("b a1", FROM_A, "2"))
+    after = side(renamed=("a2", {}, "9"), b=("b a2", {"x": "renamed.result"}, "3"))
+    links = upward("b", before, after)
+    assert (links["renamed"].step_before, only(links["renamed"].changes).kind) == ("a", "code")
+    # The recipe was written when the step had its older name.
+    told = side(renamed=("a1", {}, "1"), b=("b a1", {"x": "renamed.result"}, "2"))
+    old_words = told.standing("b")
+    assert old_words is not None
+    assert old_words.recipe is not None
+    parts = (old_words.recipe.parts[0], RecipePart("input", "x", old_words.recipe.parts[1].hash, "a.result"))
+    kept = Standing("b a1", Recipe("b a1", parts), {"result": "2"})
+    renamed = Side(told.versions, lambda key: kept if key == "b" else told.standing(key))
+    change = only(upward("b", renamed, after)["b"].changes)
+    assert (change.before, change.after, change.upstream) == ("renamed.result", "renamed.result", "renamed")
+
+
+def test_an_input_that_came_in_or_fell_out_ends_the_chain() -> None:
+    before = side(a=("a1", {}, "1"), b=("b", {}, "2"))
+    after = side(a=("a2", {}, "9"), b=("b a", FROM_A, "2"))
+    assert [(each.how, each.upstream) for each in upward("b", before, after)["b"].changes] == [("added", None)]
+    assert [(each.how, each.upstream) for each in upward("b", after, before)["b"].changes] == [("removed", None)]
+
+
+def test_a_value_that_looks_like_an_output_is_none() -> None:
+    before, after = side(b=("b 1", {"x": "1.5"}, "2")), side(b=("b 2", {"x": "2.5"}, "3"))
+    change = only(upward("b", before, after)["b"].changes)
+    assert (change.before, change.after, change.content, change.upstream) == ("1.5", "2.5", None, None)
+
+
+def test_a_step_whose_recipe_is_not_kept_is_said_to_be_unknown() -> None:
+    before = side(a=("a1", {}, "1"), b=("b a1", FROM_A, "2"))
+    after = side(a=("a2", {}, "9"), b=("b a2", FROM_A, "3"))
+    lost = Side(before.versions, lambda key: Standing("a1") if key == "a" else before.standing(key))
+    links = upward("b", lost, after)
+    assert (links["b"].known, links["a"].known, links["a"].changes) == (True, False, ())
+
+
+def test_a_chain_of_thousands_of_steps_is_followed() -> None:
+    def line(first: str) -> Side:
+        steps: dict[str, tuple[str, dict[str, str], str | None]] = {"s0": (first, {}, first)}
+        for number in range(1, 3000):
+            steps[f"s{number}"] = (f"s {number} {first}", {"x": f"s{number - 1}.result"}, None)
+        return side(**steps)
+
+    found = explain_upward(("s2999", "s2999"), line("v1"), line("v2"), unknown)
+    assert [link.step for link in found] == [f"s{number}" for number in range(2999, -1, -1)]
+    assert only(found[-1].changes).kind == "code"

@@ -49,6 +49,8 @@ _any = Decoder()
 _error = Decoder(ErrorInfo)
 _recipe = Decoder(tuple[str, tuple[_KeptPart, ...]])
 _steps = Decoder(dict[str, tuple[str, str, str]])
+_counts = Decoder(dict[str, int])
+_versions = Decoder(dict[str, str])
 
 
 def storable(text: str) -> str:
@@ -129,18 +131,48 @@ def unpack_steps(packed: bytes | None) -> dict[str, tuple[str, str, str]]:
     return {} if packed is None else _steps.decode(_opened(packed))
 
 
+def unpack_counts(packed: bytes | None) -> dict[str, int]:
+    """Read the counts of a run that `pack` made."""
+    return {} if packed is None else _counts.decode(_opened(packed))
+
+
 def pack_recipe(recipe: Recipe) -> tuple[str, bytes]:
     """Turn a recipe into bytes, with their digest: the same for the same recipe."""
     packed = _encoded((recipe.version, [structs.astuple(part) for part in recipe.parts]))
+    return _digest(packed), _closed(packed)
+
+
+def _digest(packed: bytes) -> str:
     hasher = Hasher()
     hasher.write(packed)
-    return hasher.hexdigest(), _closed(packed)
+    return hasher.hexdigest()
 
 
 def unpack_recipe(packed: bytes) -> Recipe:
     """Read what `pack_recipe` made."""
     version, parts = _recipe.decode(_opened(packed))
     return Recipe(version, tuple([RecipePart(*structs.astuple(part)) for part in parts]))
+
+
+class VersionSet:
+    """The versions of a run's steps as they are kept: under their digest, compressed only where they are new.
+
+    Args:
+        versions: Step key -> version.
+    """
+
+    def __init__(self, versions: dict[str, str]) -> None:
+        self._encoded = _encoded(versions)
+        self.digest = _digest(self._encoded)
+
+    def packed(self) -> bytes:
+        """The bytes to keep."""
+        return _closed(self._encoded)
+
+
+def unpack_versions(packed: bytes | None) -> dict[str, str]:
+    """Read the versions of a run's steps."""
+    return {} if packed is None else _versions.decode(_opened(packed))
 
 
 def pack_text(text: str) -> bytes:

@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import convert
 
-from memo.catalog.packing import unpack, unpack_error, unpack_recipe, unpack_steps, unpack_text
-from memo.contracts.run_store import Materialization, OutputRecord, RunRecord
+from memo.catalog.packing import (
+    unpack,
+    unpack_counts,
+    unpack_error,
+    unpack_recipe,
+    unpack_steps,
+    unpack_text,
+    unpack_versions,
+)
+from memo.contracts.run_store import Materialization, OutputRecord, RunRecord, Saving
 from memo.errors import RunNotFoundError
 from memo.events import Event, EventType, RunStatus
 
@@ -24,8 +32,9 @@ _RUN_IDS = "SELECT run_id FROM runs WHERE run_id >= ? AND run_id < ? ORDER BY ru
 _GET_RUN = """
 SELECT
     run_id, job_name, status, started_at, ended_at, target, parent_run_id, root_run_id, seconds_saved, pid,
-    tags, counts, run_config, steps
-FROM runs WHERE run_id = ?
+    tags, counts, run_config, steps, version_sets.versions
+FROM runs LEFT JOIN version_sets ON version_sets.digest = runs.versions
+WHERE run_id = ?
 """
 
 _LIST_RUNS = """
@@ -35,13 +44,16 @@ SELECT
 FROM runs
 """
 
+_SAVED = "SELECT job_name, started_at, seconds_saved, counts FROM runs"
+
 _LATEST = "ORDER BY started_at DESC, id DESC LIMIT ?"
 
 _EVENTS = "SELECT run_id, step_key, kind, at, attempt, message, data, error FROM events WHERE run_id = ?"
 
 _MATERIALIZATIONS = """
 SELECT
-    id, job_name, step_key, attempt, version, local_key, content_key, recipes.recipe, seconds, started_at
+    id, job_name, step_key, attempt, materializations.version, local_key, content_key, recipes.recipe, seconds,
+    started_at
 FROM materializations LEFT JOIN recipes ON recipes.digest = materializations.recipe
 WHERE run_id = ?
 ORDER BY id
@@ -70,7 +82,8 @@ def get_run(connection: Connection, run_id: str) -> RunRecord | None:
         shown = ", ".join(found[:_SHOWN_CANDIDATES]) + (", …" if len(found) == limit else "")
         raise RunNotFoundError(f"more than one run begins with {run_id!r}: {shown}; give more of the id")
     (row,) = connection.execute(_GET_RUN, (found[0],)).fetchall()
-    return _run(row, unpack_steps(row[-1]))
+    *fields, steps, versions = row
+    return _run(fields, unpack_steps(steps), unpack_versions(versions))
 
 
 def list_runs(connection: Connection, job_name: str | None, limit: int) -> list[RunRecord]:
@@ -79,10 +92,10 @@ def list_runs(connection: Connection, job_name: str | None, limit: int) -> list[
         rows = connection.execute(f"{_LIST_RUNS} {_LATEST}", (limit,)).fetchall()
     else:
         rows = connection.execute(f"{_LIST_RUNS} WHERE job_name = ? {_LATEST}", (job_name, limit)).fetchall()
-    return [_run(row, {}) for row in rows]
+    return [_run(row, {}, {}) for row in rows]
 
 
-def _run(row: Sequence[Any], steps: dict[str, tuple[str, str, str]]) -> RunRecord:
+def _run(row: Sequence[Any], steps: dict[str, tuple[str, str, str]], versions: dict[str, str]) -> RunRecord:
     return RunRecord(
         run_id=row[0],
         job_name=row[1],
@@ -95,10 +108,26 @@ def _run(row: Sequence[Any], steps: dict[str, tuple[str, str, str]]) -> RunRecor
         seconds_saved=row[8],
         pid=row[9],
         tags=unpack(row[10]) or {},
-        counts=unpack(row[11]) or {},
+        counts=unpack_counts(row[11]),
         run_config=unpack(row[12]),
         steps=steps,
+        versions=versions,
     )
+
+
+def savings(connection: Connection) -> list[Saving]:
+    """Answer `RunStore.savings`."""
+    from time import localtime, strftime
+
+    found: dict[tuple[str, str], tuple[int, int, float]] = {}
+    for job_name, started_at, seconds, counts in connection.execute(_SAVED):
+        at = (strftime("%Y-%m", localtime(started_at)), job_name)
+        runs, reused, saved = found.get(at, (0, 0, 0.0))
+        found[at] = (runs + 1, reused + unpack_counts(counts).get("reused", 0), saved + seconds)
+    return [
+        Saving(month, job_name, runs, reused, saved)
+        for (month, job_name), (runs, reused, saved) in sorted(found.items())
+    ]
 
 
 def events(connection: Connection, run_id: str, step_key: str | None) -> list[Event]:

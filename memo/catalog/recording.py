@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memo.catalog.history import as_array, content_digests
-from memo.catalog.packing import pack, pack_recipe, pack_some, pack_text, storable
+from memo.catalog.packing import VersionSet, pack, pack_recipe, pack_some, pack_text, storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 _ADD_RUN = """
 INSERT INTO runs (
     run_id, job_name, status, started_at, ended_at, target, parent_run_id, root_run_id, seconds_saved, pid,
-    tags, counts, run_config, steps
+    versions, tags, counts, run_config, steps
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (run_id) DO UPDATE SET
     job_name = excluded.job_name,
     status = excluded.status,
@@ -32,11 +32,16 @@ ON CONFLICT (run_id) DO UPDATE SET
     root_run_id = excluded.root_run_id,
     seconds_saved = excluded.seconds_saved,
     pid = excluded.pid,
+    versions = excluded.versions,
     tags = excluded.tags,
     counts = excluded.counts,
     run_config = excluded.run_config,
     steps = excluded.steps
 """
+
+_KNOWN_VERSIONS = "SELECT 1 FROM version_sets WHERE digest = ?"
+
+_ADD_VERSIONS = "INSERT INTO version_sets (digest, versions) VALUES (?, ?)"
 
 _NAME_JOB_OF_ALIASES = "UPDATE aliases SET job_name = ? WHERE run_id = ? AND job_name IS NULL"
 
@@ -77,7 +82,7 @@ _ADD_REPLACED = "INSERT OR REPLACE INTO replaced (version, since) VALUES (?, ?)"
 
 _ADD_LOCAL_KEY = "INSERT OR IGNORE INTO local_keys (local_key) VALUES (?)"
 
-_ADD_RECIPE = "INSERT OR IGNORE INTO recipes (digest, recipe) VALUES (?, ?)"
+_ADD_RECIPE = "INSERT OR IGNORE INTO recipes (digest, version, recipe) VALUES (?, ?, ?)"
 
 _KNOWN_SOURCES = "SELECT value FROM json_each(?) WHERE value IN (SELECT digest FROM sources)"
 
@@ -89,7 +94,7 @@ VALUES (?, ?, ?, (SELECT job_name FROM runs WHERE run_id = ?), ?, ?, ?)
 """
 
 
-def run_row(run: RunRecord) -> Row:
+def run_row(run: RunRecord, versions: VersionSet | None) -> Row:
     """Lay a run out as `_ADD_RUN` takes it."""
     return (
         run.run_id,
@@ -102,6 +107,7 @@ def run_row(run: RunRecord) -> Row:
         run.root_run_id,
         run.seconds_saved,
         run.pid,
+        None if versions is None else versions.digest,
         pack_some(run.tags),
         pack_some(run.counts),
         None if run.run_config is None else pack(run.run_config),
@@ -109,9 +115,16 @@ def run_row(run: RunRecord) -> Row:
     )
 
 
-def add_run(connection: Connection, run: RunRecord, row: Row) -> None:
+def version_set(run: RunRecord) -> VersionSet | None:
+    """The versions of a run's steps as they are kept; None in a run without."""
+    return VersionSet(run.versions) if run.versions else None
+
+
+def add_run(connection: Connection, run: RunRecord, row: Row, versions: VersionSet | None) -> None:
     """Add a run, or replace it, and tell the aliases recorded before it whose job they are."""
     connection.execute(_ADD_RUN, row)
+    if versions is not None and connection.execute(_KNOWN_VERSIONS, (versions.digest,)).fetchone() is None:
+        connection.execute(_ADD_VERSIONS, (versions.digest, versions.packed()))
     connection.execute(_NAME_JOB_OF_ALIASES, (run.job_name, run.run_id))
 
 
@@ -141,13 +154,13 @@ class StepRows:
     """The materializations or aliases of one call, laid out before the catalog is locked.
 
     Attributes:
-        recipes: By digest, each once however many steps refer to it.
+        recipes: By digest, each once however many steps refer to it: its digest, version and bytes.
         by_step: (run id, step key) -> the row less its id, and the rows of its outputs: one per step of a
             run, the last one given.
     """
 
     def __init__(self) -> None:
-        self.recipes: dict[str, bytes] = {}
+        self.recipes: dict[str, Row] = {}
         self.by_step: dict[tuple[str, str], tuple[Row, list[Row]]] = {}
 
     def add_materialization(self, done: Materialization) -> None:
@@ -192,9 +205,15 @@ class StepRows:
     def _recipe(self, recipe: Recipe | None) -> str | None:
         if recipe is None:
             return None
-        digest, packed = pack_recipe(recipe)
-        self.recipes[digest] = packed
-        return digest
+        row = recipe_row(recipe)
+        self.recipes[row[0]] = row
+        return row[0]  # type: ignore[no-any-return]
+
+
+def recipe_row(recipe: Recipe) -> Row:
+    """Lay a recipe out as `_ADD_RECIPE` takes it."""
+    digest, packed = pack_recipe(recipe)
+    return digest, storable(recipe.version), packed
 
 
 def add_materializations(connection: Connection, rows: StepRows, sources: Mapping[str, str]) -> None:
@@ -209,7 +228,17 @@ def add_materializations(connection: Connection, rows: StepRows, sources: Mappin
     )
     local_keys = {row[_LOCAL_KEY] for row, _ in rows.by_step.values()} - {None}
     connection.executemany(_ADD_LOCAL_KEY, [(key,) for key in local_keys])
-    connection.executemany(_ADD_RECIPE, rows.recipes.items())
+    connection.executemany(_ADD_RECIPE, rows.recipes.values())
+    _add_sources(connection, sources)
+
+
+def add_recipes(connection: Connection, rows: list[Row], sources: Mapping[str, str]) -> None:
+    """Keep recipes that no stored step refers to, and the source texts of theirs."""
+    connection.executemany(_ADD_RECIPE, rows)
+    _add_sources(connection, sources)
+
+
+def _add_sources(connection: Connection, sources: Mapping[str, str]) -> None:
     if sources:
         known = {digest for (digest,) in connection.execute(_KNOWN_SOURCES, (as_array(sources),))}
         connection.executemany(
@@ -236,7 +265,7 @@ def add_aliases(connection: Connection, rows: StepRows) -> None:
     """Add aliases in the place of earlier ones of the same step in the same run."""
     numbered = enumerate(rows.by_step.values(), start=_next_id(connection))
     connection.executemany(_ADD_ALIAS, [(number, *row) for number, (row, _) in numbered])
-    connection.executemany(_ADD_RECIPE, rows.recipes.items())
+    connection.executemany(_ADD_RECIPE, rows.recipes.values())
 
 
 def _next_id(connection: Connection) -> int:

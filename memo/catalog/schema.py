@@ -29,6 +29,7 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
                 root_run_id TEXT,
                 seconds_saved REAL NOT NULL,
                 pid INTEGER,
+                versions TEXT,
                 tags BLOB,
                 counts BLOB,
                 run_config BLOB,
@@ -124,7 +125,11 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
             # Versions whose stored content was replaced by another, by the materialization of this id: by force, as
             # nothing else gives two contents to one version. Nearly always empty, so that planning may ask for all.
             "CREATE TABLE replaced (version TEXT PRIMARY KEY, since INTEGER NOT NULL) WITHOUT ROWID",
-            "CREATE TABLE recipes (digest TEXT PRIMARY KEY, recipe BLOB NOT NULL)",
+            # By version too: what a version is made of is also known of steps that failed, which stored nothing.
+            "CREATE TABLE recipes (digest TEXT PRIMARY KEY, version TEXT NOT NULL, recipe BLOB NOT NULL)",
+            "CREATE INDEX recipes_by_version ON recipes (version)",
+            # The version of every step of a run, once for all the runs in which they are the same.
+            "CREATE TABLE version_sets (digest TEXT PRIMARY KEY, versions BLOB NOT NULL)",
             "CREATE TABLE sources (digest TEXT PRIMARY KEY, text BLOB NOT NULL)",
         ),
     ),

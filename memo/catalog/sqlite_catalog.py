@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memo.catalog import history, reading, recording
+from memo.catalog import history, reading, recording, standing
 from memo.catalog.connection import Database
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from memo.contracts.run_store import Materialization, Recipe, RunRecord
+    from memo.contracts.run_store import Materialization, Recipe, RunRecord, Saving, Standing
     from memo.events import Event
 
 
@@ -111,8 +111,9 @@ class Catalog:
 
     def add_run(self, run: RunRecord) -> None:
         """Add a run, or replace what is kept of it."""
-        row = recording.run_row(run)
-        self._database.write(lambda connection: recording.add_run(connection, run, row))
+        versions = recording.version_set(run)
+        row = recording.run_row(run, versions)
+        self._database.write(lambda connection: recording.add_run(connection, run, row, versions))
 
     def add_events(self, events: Iterable[Event]) -> None:
         """Append events, in one transaction."""
@@ -146,6 +147,12 @@ class Catalog:
         if rows.by_step:
             self._database.write(lambda connection: recording.add_aliases(connection, rows))
 
+    def add_recipes(self, recipes: Iterable[Recipe], sources: Mapping[str, str]) -> None:
+        """Keep what versions are made of that were never stored, and source texts by digest, in one transaction."""
+        rows = [recording.recipe_row(recipe) for recipe in recipes]
+        if rows or sources:
+            self._database.write(lambda connection: recording.add_recipes(connection, rows, sources))
+
     def get_run(self, run_id: str) -> RunRecord | None:
         """The run of this id, or of the only id that begins so.
 
@@ -155,7 +162,7 @@ class Catalog:
         return self._database.ask(lambda connection: reading.get_run(connection, run_id), None)
 
     def list_runs(self, *, job_name: str | None = None, limit: int = 50) -> Sequence[RunRecord]:
-        """The latest runs first, each without its steps: `get_run` reads those."""
+        """The latest runs first, each without its steps and their versions: `get_run` reads those."""
         return self._database.ask(lambda connection: reading.list_runs(connection, job_name, limit), [])
 
     def events(self, run_id: str, *, step_key: str | None = None) -> Sequence[Event]:
@@ -165,6 +172,18 @@ class Catalog:
     def materializations(self, run_id: str) -> Sequence[Materialization]:
         """What a run stored, in order."""
         return self._database.ask(lambda connection: reading.materializations(connection, run_id), [])
+
+    def standing(self, run: RunRecord, step_key: str) -> Standing | None:
+        """How a step stood in a run, read with `get_run`; None where the run knew no version of such a step."""
+        return self._database.ask(lambda connection: standing.standing(connection, run, step_key), None)
+
+    def last_run_of(self, job_name: str, step_key: str) -> str | None:
+        """The latest run that left a recipe of the step: the one whose recipe `last_recipes` gives."""
+        return self._database.ask(lambda connection: standing.last_run_of(connection, job_name, step_key), None)
+
+    def savings(self) -> Sequence[Saving]:
+        """What reuse saved, by month and job, in this order."""
+        return self._database.ask(reading.savings, [])
 
     def source(self, digest: str) -> str | None:
         """A source text by its digest."""

@@ -54,12 +54,14 @@ config_options = _together(
     click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="A tag of the run. Repeat for more."),
 )
 
+select_option = click.option(
+    "--select",
+    metavar="STEPS",
+    help="Only these steps: 'a,b', '*a' with all upstream, 'a*' with all downstream, '+a', 'a++' by levels.",
+)
+
 wish_options = _together(
-    click.option(
-        "--select",
-        metavar="STEPS",
-        help="Only these steps: 'a,b', '*a' with all upstream, 'a*' with all downstream, '+a', 'a++' by levels.",
-    ),
+    select_option,
     click.option(
         "--force",
         metavar="[STEPS]",
@@ -124,6 +126,7 @@ __all__ = [
     "home_option",
     "json_option",
     "run_argument",
+    "select_option",
     "target_argument",
     "verbose_option",
     "wish_options",

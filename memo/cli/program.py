@@ -18,11 +18,13 @@ __all__ = ["COMMANDS", "program", "run_program"]
 COMMANDS = {
     "run": "Run a job: what is stored is reused, what changed runs.",
     "plan": "Show what a run would do, step by step, and why. Nothing runs.",
-    "why": "Explain one step's verdict: what changed, with a diff.",
+    "why": "Explain one step's verdict, or what changed in it between two runs, with a diff.",
+    "saved": "Sum up the time that reuse saved, by month and job.",
     "graph": "Draw a job's steps, as text, Mermaid or DOT.",
     "runs": "List the latest runs.",
     "show": "Show one run: its steps, their reasons, its errors.",
     "logs": "Print what the steps of a run printed and logged, and their errors.",
+    "verify": "Run stored steps again, to find ops that are not deterministic.",
     "retry": "Run a run again, all of it or from its failure.",
     "doctor": "Check the installation and the home.",
     "completion": "Print the shell's completion script: for commands, options, files, steps and runs.",
@@ -109,7 +111,8 @@ def run_program(args: Sequence[str]) -> int:
     code: Any = 0
     try:
         code = program.main(list(args), prog_name="memo", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is where the shell closed it
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -19,6 +19,8 @@ __all__ = [
     "RecipePart",
     "RunRecord",
     "RunStore",
+    "Saving",
+    "Standing",
 ]
 
 
@@ -107,6 +109,8 @@ class RunRecord(Struct, frozen=True):
         counts: Outcome -> how many steps.
         target: How the job is found again: `file.py:job`, or None where it was given as an object.
         run_config: As given.
+        versions: Step key -> version, of every step of the job, whether the run selected it, ran it or reused it. Empty
+            without memoization.
     """
 
     run_id: str
@@ -123,6 +127,39 @@ class RunRecord(Struct, frozen=True):
     counts: dict[str, int] = field(default_factory=dict)
     seconds_saved: float = 0.0
     pid: int | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+class Standing(Struct, frozen=True):
+    """How a step stood in a run, whether it ran there, was reused or never came to run.
+
+    Attributes:
+        version: Of the step.
+        recipe: What that version was made of; None where it is not kept, as of a step that a killed run left undone.
+        contents: The content digest of each output as its readers were given it, None where it has none; empty where
+            nothing was given.
+    """
+
+    version: str
+    recipe: Recipe | None = None
+    contents: dict[str, str | None] = field(default_factory=dict)
+
+
+class Saving(Struct, frozen=True):
+    """What reuse saved a job in one month.
+
+    Attributes:
+        month: In local time, as `2026-11`.
+        runs: How many runs began in it.
+        reused: How many steps they reused.
+        seconds_saved: How long the bodies of those steps would have taken.
+    """
+
+    month: str
+    job_name: str
+    runs: int
+    reused: int
+    seconds_saved: float
 
 
 class History(Protocol):
@@ -184,6 +221,10 @@ class RunStore(History, Protocol):
         """Record (run id, step key, version, stored version, recipe): equal by content, in one transaction."""
         ...
 
+    def add_recipes(self, recipes: Iterable[Recipe], sources: Mapping[str, str]) -> None:
+        """Keep what versions are made of that were never stored, and source texts by digest, in one transaction."""
+        ...
+
     def get_run(self, run_id: str) -> RunRecord | None:
         """The run of this id, or of the only id that begins so."""
         ...
@@ -198,6 +239,18 @@ class RunStore(History, Protocol):
 
     def materializations(self, run_id: str) -> Sequence[Materialization]:
         """What a run stored, in order."""
+        ...
+
+    def standing(self, run: RunRecord, step_key: str) -> Standing | None:
+        """How a step stood in a run, read with `get_run`; None where the run knew no version of such a step."""
+        ...
+
+    def last_run_of(self, job_name: str, step_key: str) -> str | None:
+        """The latest run that left a recipe of the step: the one whose recipe `last_recipes` gives."""
+        ...
+
+    def savings(self) -> Sequence[Saving]:
+        """What reuse saved, by month and job, in this order."""
         ...
 
     def source(self, digest: str) -> str | None:

@@ -61,7 +61,7 @@ def main(channel: int, lifeline: int) -> None:
     """
     _leave_a_watcher(lifeline, channel)
     connection = Connection(channel)
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
         _work(connection, connection.recv())
 
 
@@ -94,7 +94,8 @@ def _work(connection: Connection, orders: WorkerOrders) -> None:
                     with _output_kept(orders.logs_dir, task.step_key):
                         outcome = attempt.run()
                 except KeyboardInterrupt:
-                    connection.send(StepOutcome(task.step_key, task.attempt, "canceled"))
+                    with contextlib.suppress(OSError):
+                        connection.send(StepOutcome(task.step_key, task.attempt, "canceled"))
                     raise
             _send(connection, outcome)
 
@@ -140,7 +141,9 @@ def _refusal(environment: RunEnvironment, task: StepTask) -> StepOutcome:
 
 def _sender(connection: Connection) -> Any:
     def send(event: Event) -> None:
-        connection.send(event)
+        # A coordinator that is ending the run no longer listens.
+        with contextlib.suppress(OSError):
+            connection.send(event)
 
     return send
 

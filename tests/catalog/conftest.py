@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from time import localtime, strftime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from memo.catalog import Catalog
-from memo.contracts.run_store import Materialization, OutputRecord, Recipe, RecipePart, RunRecord
+from memo.contracts.run_store import Materialization, OutputRecord, Recipe, RecipePart, RunRecord, Saving, Standing
 from memo.events import ErrorInfo, Event, EventType, RunStatus
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ RUN = RunRecord(
     tags={"team": "data"},
     run_config={"ops": {}},
     steps={"a": ("RUN", "never run", "success")},
+    versions={"a": "v1", "c": "v2"},
 )
 DONE = Materialization(
     "r1",
@@ -32,6 +34,7 @@ DONE = Materialization(
     Recipe("v1", (RecipePart("code", "a", "h", source_digest="s1"),)),
     2.0,
 )
+EQUAL = Recipe("v2", DONE.recipe.parts if DONE.recipe is not None else ())
 EVENT = Event(EventType.STEP_FAILURE, "r1", 1.0, "b", data={"seconds": 1}, error=ErrorInfo("ValueError", "no", "here"))
 
 
@@ -45,6 +48,10 @@ QUESTIONS: dict[str, tuple[Callable[[Catalog], Any], Any]] = {
     "get_run": (lambda catalog: catalog.get_run("r"), RUN),
     "events": (lambda catalog: catalog.events("r1"), [EVENT]),
     "materializations": (lambda catalog: catalog.materializations("r1"), [DONE]),
+    "standing": (lambda catalog: catalog.standing(RUN, "a"), Standing("v1", DONE.recipe, {"result": "d"})),
+    "standing of an equal": (lambda catalog: catalog.standing(RUN, "c"), Standing("v2", EQUAL, {"result": "d"})),
+    "last_run_of": (lambda catalog: catalog.last_run_of("job", "c"), "r1"),
+    "savings": (lambda catalog: catalog.savings(), [Saving(strftime("%Y-%m", localtime(1.0)), "job", 1, 0, 0.0)]),
     "source": (lambda catalog: catalog.source("s1"), "def a(): ..."),
 }
 
@@ -56,14 +63,15 @@ class Sample:
         self.run = RUN
         self.full = {name: answer for name, (_, answer) in QUESTIONS.items()}
         self.empty = {
-            name: None if name in {"get_run", "source"} else type(answer)() for name, answer in self.full.items()
+            name: None if isinstance(answer, str | RunRecord | Standing) else type(answer)()
+            for name, answer in self.full.items()
         }
 
     def fill(self, catalog: Catalog) -> None:
         catalog.add_run(RUN)
         catalog.add_events([EVENT])
         catalog.add_materializations([DONE], {"s1": "def a(): ..."})
-        catalog.add_aliases([("r1", "c", "v2", "v1", DONE.recipe)])
+        catalog.add_aliases([("r1", "c", "v2", "v1", EQUAL)])
 
     def ask(self, name: str, catalog: Catalog) -> Any:
         return QUESTIONS[name][0](catalog)

@@ -6,6 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from memo.catalog import Catalog, recording
 from memo.contracts.run_store import Materialization, OutputRecord, Recipe, RunRecord
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-RUN = RunRecord("r1", "job", RunStatus.SUCCESS, 1.0, steps={"a": ("RUN", "never run", "success")})
+RUN = RunRecord(
+    "r1",
+    "job",
+    RunStatus.SUCCESS,
+    1.0,
+    steps={"a": ("RUN", "never run", "success")},
+    versions={"a": "v1", "b": "v2"},
+)
+REUSED = RunRecord("run 00055", "job", RunStatus.SUCCESS, 55.0, versions={"a": "a 7", "b": "alias 7"})
 DONE = Materialization("r1", "job", "a", (OutputRecord("x"),), "v1", "l1", "c1", Recipe("v1"))
 
 USES: dict[str, Callable[[Catalog], object]] = {
@@ -33,9 +42,13 @@ USES: dict[str, Callable[[Catalog], object]] = {
     "events of a step": lambda catalog: catalog.events("r1", step_key="a"),
     "materializations": lambda catalog: catalog.materializations("r1"),
     "source": lambda catalog: catalog.source("d1"),
+    "standing": lambda catalog: catalog.standing(RUN, "a"),
+    "standing of a reused step": lambda catalog: catalog.standing(RUN, "b"),
+    "last_run_of": lambda catalog: catalog.last_run_of("job", "a"),
     "add_run": lambda catalog: catalog.add_run(RUN),
     "add_events": lambda catalog: catalog.add_events([Event(EventType.LOG, "r1", 1.0, "a")]),
     "add_materializations": lambda catalog: catalog.add_materializations([DONE], {"d2": "text"}),
+    "add_recipes": lambda catalog: catalog.add_recipes([Recipe("v3")], {"d3": "text"}),
     "add_aliases": lambda catalog: catalog.add_aliases([("r1", "b", "v2", "v1", Recipe("v2"))]),
 }
 
@@ -132,6 +145,9 @@ GROWING: dict[str, Callable[[Catalog], object]] = {
     "events": lambda catalog: catalog.events("run 00055"),
     "events of a step": lambda catalog: catalog.events("run 00055", step_key="a"),
     "materializations": lambda catalog: catalog.materializations("run 00055"),
+    "standing": lambda catalog: catalog.standing(REUSED, "a"),
+    "standing of a reused step": lambda catalog: catalog.standing(REUSED, "b"),
+    "last_run_of": lambda catalog: catalog.last_run_of("job", "a"),
     "source": lambda catalog: catalog.source("d55"),
     "add_run": lambda catalog: catalog.add_run(RUN),
     "add_events": lambda catalog: catalog.add_events([Event(EventType.LOG, "r1", 1.0, "a")]),
@@ -197,6 +213,21 @@ def test_a_run_is_one_row_however_many_steps_it_has(catalog: Catalog) -> None:
     kept = catalog._database.ask(lambda db: db.execute("SELECT length(steps) FROM runs").fetchone(), None)
     assert kept is not None
     assert kept[0] < 10_000
+
+
+def test_a_run_whose_steps_have_the_versions_of_another_keeps_none_of_them(catalog: Catalog) -> None:
+    versions = {f"layer.op_{number}": f"{number:032x}" for number in range(1000)}
+    catalog.add_run(replace(RUN, versions=versions))
+
+    statements = statements_of(catalog, lambda catalog: catalog.add_run(replace(RUN, run_id="r2", versions=versions)))
+
+    assert len([statement for statement in statements if "INSERT" in statement]) == 1
+    size = "SELECT length(versions) FROM runs WHERE run_id = 'r2'"
+    kept = catalog._database.ask(lambda db: db.execute(size).fetchone(), None)
+    assert kept == (32,)
+    catalog.add_run(replace(RUN, run_id="r3", versions=versions | {"layer.op_7": "other"}))
+    sets = catalog._database.ask(lambda db: db.execute("SELECT count(*) FROM version_sets").fetchone(), None)
+    assert sets == (2,)
 
 
 def test_a_question_is_one_statement_however_many_keys_it_has(catalog: Catalog) -> None:

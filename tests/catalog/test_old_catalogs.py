@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 
 from memo.catalog import Catalog
-from memo.contracts.run_store import Materialization, OutputRecord, Recipe, RecipePart, RunRecord
+from memo.contracts.run_store import Materialization, OutputRecord, Recipe, RecipePart, RunRecord, Saving, Standing
 from memo.events import ErrorInfo, Event, EventType, RunStatus
 
 FIRST = Path(__file__).with_name("catalog_1.sql")
@@ -43,6 +44,7 @@ def test_a_catalog_of_the_first_schema_is_read_whole(path: Path) -> None:
             counts={"success": 1, "failure": 1},
             seconds_saved=0.25,
             pid=4711,
+            versions={"clean": "v1", "fit": "v2", "report": "v3"},
         )
         assert catalog.events("r1") == [
             Event(
@@ -100,4 +102,11 @@ def test_a_catalog_of_the_first_schema_is_read_whole(path: Path) -> None:
             "report": Recipe("v3"),
         }
         assert catalog.seconds("flights", ["fit"]) == {"fit": 2.5}
+        run = catalog.get_run("r1")
+        assert run is not None
+        assert catalog.standing(run, "clean") == Standing("v1", LIMIT, {"result": "cd1", "rest": None})
+        assert catalog.standing(run, "report") == Standing("v3", Recipe("v3"), {"result": None})
+        assert catalog.last_run_of("flights", "report") == "r1"
+        month = time.strftime("%Y-%m", time.localtime(1000.5))
+        assert catalog.savings() == [Saving(month, "flights", 1, 0, 0.25)]
         assert catalog.source("s1") == "def clean(): ...\n"

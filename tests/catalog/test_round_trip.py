@@ -79,6 +79,7 @@ runs = st.builds(
     tags=st.dictionaries(words, words, max_size=3), parent_run_id=maybe_words, root_run_id=maybe_words,
     steps=st.dictionaries(words, st.tuples(words, words, words), max_size=5),
     counts=st.dictionaries(words, counts, max_size=3), seconds_saved=times, pid=st.none() | counts,
+    versions=st.dictionaries(words, words, max_size=5),
 )  # fmt: skip
 
 SUCCESS = RunStatus.SUCCESS
@@ -120,23 +121,27 @@ def test_everything_comes_back_as_it_was(
 def test_a_hundred_thousand_steps_of_a_run_come_back(catalog: Catalog) -> None:
     steps = {f"layer.op_{number}": ("REUSE", "all outputs are stored", "reused") for number in range(100_000)}
 
-    catalog.add_run(RunRecord("r1", "job", SUCCESS, 1.0, steps=steps))
+    versions = {key: f"{number:032x}" for number, key in enumerate(steps)}
+
+    catalog.add_run(RunRecord("r1", "job", SUCCESS, 1.0, steps=steps, versions=versions))
 
     run = catalog.get_run("r1")
     assert run is not None
     assert run.steps == steps
+    assert run.versions == versions
 
 
 def test_runs_are_listed_latest_first_and_without_their_steps(catalog: Catalog) -> None:
     for number, started in enumerate([3.0, 1.0, 2.0, 2.0]):
-        steps = {"a": ("RUN", "never run", "success")}
-        catalog.add_run(RunRecord(f"r{number}", "even" if number % 2 == 0 else "odd", SUCCESS, started, steps=steps))
+        steps, versions = {"a": ("RUN", "never run", "success")}, {"a": "v"}
+        job_name = "even" if number % 2 == 0 else "odd"
+        catalog.add_run(RunRecord(f"r{number}", job_name, SUCCESS, started, steps=steps, versions=versions))
 
     assert [run.run_id for run in catalog.list_runs()] == ["r0", "r3", "r2", "r1"]
     assert [run.run_id for run in catalog.list_runs(limit=2)] == ["r0", "r3"]
     assert [run.run_id for run in catalog.list_runs(job_name="even")] == ["r0", "r2"]
     assert catalog.list_runs(job_name="neither") == []
-    assert all(run.steps == {} for run in catalog.list_runs())
+    assert not any(run.steps or run.versions for run in catalog.list_runs())
 
 
 def test_a_run_written_again_keeps_its_place_among_runs_of_the_same_time(catalog: Catalog) -> None:

@@ -131,6 +131,9 @@ def test_a_damaged_catalog_is_refused_and_left_as_it_was(filled: Path, sample: A
     [
         ("UPDATE runs SET steps = x'7a00'", "get_run"),
         ("UPDATE runs SET steps = x'6dc1'", "get_run"),
+        ("UPDATE version_sets SET versions = x'6dc1'", "get_run"),
+        ("UPDATE runs SET counts = x'6d90'", "savings"),
+        ("UPDATE recipes SET recipe = x'6d90'", "standing"),
         ("UPDATE runs SET status = 'SUCCES'", "get_run"),
         ("UPDATE runs SET job_name = CAST(x'ff' AS TEXT)", "get_run"),
         ("UPDATE events SET kind = 'STEP'", "events"),

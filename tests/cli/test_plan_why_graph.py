@@ -155,11 +155,52 @@ def test_why_an_input_changed_names_the_step_above_and_what_changed_there(daily:
     told = ok("why", "daily.py", "report").stdout.splitlines()
     assert told[0] == "step 'report' (daily.py:19): MAYBE, an upstream step runs: clean"
     start = told.index("what changed since the last time:")
-    assert told[start + 1 : start + 4] == [
+    assert told[start + 1 : start + 12] == [
         "  input number: still clean.result, of another version",
-        "    clean: MAYBE, an upstream step runs: load",
-        "    load: RUN, code changed: daily.load",
+        "upstream step 'clean': MAYBE, an upstream step runs: load",
+        "  input number: still load.result, of another version",
+        "upstream step 'load': RUN, code changed: daily.load",
+        "  code daily.load  (daily.py:8)",
+        "    --- daily.py (before)",
+        "    +++ daily.py (now)",
+        "    @@ -8,4 +8,4 @@",
+        "     @op",
+        "     def load() -> int:",
+        '         print("loading")',
     ]
+    assert told[start + 12 : start + 14] == ["    -    return 20", "    +    return 8"]
+
+
+def test_why_an_input_changed_says_whether_its_content_did(daily: Workspace, ok: Memo) -> None:
+    ok("run", "daily.py")
+    daily.edit("daily.py", "return 20", "return int('20')")
+    ok("run", "daily.py", "--select", "load,clean")
+    daily.edit("daily.py", "number} rows", "number} lines")
+    told = ok("why", "daily.py", "report").stdout.splitlines()
+    assert told[0] == "step 'report' (daily.py:19): RUN, code changed: daily.report"
+    assert told.count("  input number: still clean.result, of another version, of the same content") == 1
+    assert '    +    return f"{number} lines"' in told
+    above = told.index("upstream step 'clean': REUSE, stored under this version")
+    assert told[above + 1] == "  input number: still load.result, of another version, of the same content"
+    assert told[above + 2] == "upstream step 'load': REUSE, stored under this version"
+    assert "    +    return int('20')" in told[above:]
+    found = result(ok("why", "daily.py", "report", "--json"))
+    assert [(each["kind"], each["content"], each["upstream"]) for each in found["changes"]] == [
+        ("code", None, None),
+        ("input", "same", "clean"),
+    ]
+    assert [(each["step"], each["verdict"]) for each in found["upstream"]] == [("clean", "REUSE"), ("load", "REUSE")]
+
+
+def test_why_code_changed_after_the_step_was_found_equal_by_content(daily: Workspace, ok: Memo) -> None:
+    ok("run", "daily.py")
+    daily.edit("daily.py", "return 20", "return int('20')")
+    ok("run", "daily.py")
+    daily.edit("daily.py", "number} rows", "number} lines")
+    told = ok("why", "daily.py", "report").stdout.splitlines()
+    assert '    -    return f"{number} rows"' in told
+    assert '    +    return f"{number} lines"' in told
+    assert not any("input" in line for line in told)
 
 
 def test_why_rewired(workspace: Workspace, ok: Memo) -> None:
@@ -187,9 +228,9 @@ def test_why_rewired(workspace: Workspace, ok: Memo) -> None:
     workspace.edit("difference.py", "sub(one(), ten())", "sub(ten(), one())")
     told = ok("why", "difference.py", "sub").stdout
     assert "RUN, input changed: a, b" in told
-    assert "  input a: one.result -> ten.result\n" in told
-    assert "  input b: ten.result -> one.result\n" in told
-    assert "    ten: REUSE, stored under this version\n" in told
+    assert "  input a: one.result -> ten.result, of other content\n" in told
+    assert "  input b: ten.result -> one.result, of other content\n" in told
+    assert "upstream" not in told
 
 
 def test_why_nothing_runs_tells_when_it_ran_last_and_why(daily: Workspace, ok: Memo) -> None:

@@ -389,7 +389,7 @@ def test_a_value_is_equal_to_its_copy(value: Any) -> None:
 def changed(value: Any, data: st.DataObject) -> tuple[str, Any]:
     """The value with another leaf somewhere, and the path to it."""
     if not isinstance(value, list | tuple | dict) or not value:
-        return "", "another leaf"
+        return "", b"another leaf"
     if isinstance(value, dict):
         key = data.draw(st.sampled_from(list(value)))
         path, leaf = changed(value[key], data)

@@ -395,7 +395,7 @@ def test_interning_does_not_show() -> None:
     pair = (1, 2)
     assert digest(["some words", "some words"]) == digest([word, "some words"])
     assert digest([day, day]) == digest([dt.date(2020, 1, 2), dt.date(2020, 1, 2)])
-    assert digest([pair, pair]) == digest([(1, 2), tuple(list(pair))])
+    assert digest([pair, pair]) == digest([(1, 2), (1 * 1, 2)])
 
 
 @pytest.mark.parametrize(
