@@ -39,6 +39,7 @@ class World:
         self.recipes: dict[str, Recipe] = {}
         self.known_aliases: dict[str, str] = {}
         self.plain: set[str] = set()
+        self.being_replaced: set[str] = set()
         self.asked = 0
 
     # Stores
@@ -72,6 +73,9 @@ class World:
 
     def replaced(self) -> set[str]:
         return set()
+
+    def unfinished(self) -> set[str]:
+        return self.being_replaced
 
     def known_local_keys(self, local_keys: Sequence[str]) -> set[str]:
         return self.local_keys & set(local_keys)
@@ -266,6 +270,14 @@ def test_forced_steps_run_and_what_is_below_is_open(world) -> None:
 
     assert verdicts(found) == {"a": REUSE, "b": REUSE, "c": RUN, "d": MAYBE}
     assert found.steps["c"].reason is Reason.FORCED
+
+
+def test_what_a_run_was_replacing_when_it_ended_runs_again(world) -> None:
+    world.being_replaced = {versions_of(diamond, ONE).steps["b"].version}
+    found = plan(diamond, ONE, world)
+
+    assert verdicts(found) == {"a": REUSE, "b": RUN, "c": REUSE, "d": MAYBE}
+    assert found.steps["b"].reason is Reason.UNFINISHED
 
 
 def test_a_step_that_is_not_memoizable_runs_and_what_is_below_is_open(world) -> None:

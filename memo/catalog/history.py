@@ -66,6 +66,8 @@ WHERE materializations.content_key IS NOT NULL
 
 _REPLACED = "SELECT version FROM replaced"
 
+_UNFINISHED = "SELECT version FROM replacing"
+
 _LOCAL_KEYS = "SELECT value FROM json_each(?) WHERE value IN (SELECT local_key FROM local_keys)"
 
 _LATEST_RECIPES = """
@@ -142,6 +144,11 @@ def content_keys(connection: Connection, versions: Sequence[str]) -> dict[str, s
 def replaced(connection: Connection) -> set[str]:
     """Answer `History.replaced`."""
     return {version for (version,) in connection.execute(_REPLACED).fetchall()}
+
+
+def unfinished(connection: Connection) -> set[str]:
+    """Answer `History.unfinished`."""
+    return {version for (version,) in connection.execute(_UNFINISHED).fetchall()}
 
 
 def known_local_keys(connection: Connection, local_keys: Sequence[str]) -> set[str]:

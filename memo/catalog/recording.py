@@ -8,7 +8,7 @@ from memo.catalog.history import as_array, content_digests
 from memo.catalog.packing import VersionSet, pack, pack_recipe, pack_some, pack_text, storable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from sqlite3 import Connection
 
     from memo.contracts.run_store import Materialization, Recipe, RunRecord
@@ -79,6 +79,10 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _ADD_REPLACED = "INSERT OR REPLACE INTO replaced (version, since) VALUES (?, ?)"
+
+_BEGIN_REPLACING = "INSERT OR REPLACE INTO replacing (version, run_id) VALUES (?, ?)"
+
+_END_REPLACING = "DELETE FROM replacing WHERE version = ?"
 
 _ADD_LOCAL_KEY = "INSERT OR IGNORE INTO local_keys (local_key) VALUES (?)"
 
@@ -220,6 +224,7 @@ def add_materializations(connection: Connection, rows: StepRows, sources: Mappin
     """Add materializations in the place of earlier ones of the same step in the same run."""
     numbered = list(enumerate(rows.by_step.values(), start=_next_id(connection)))
     _note_replaced(connection, numbered)
+    connection.executemany(_END_REPLACING, {(row[_VERSION],) for row, _ in rows.by_step.values()} - {(None,)})
     connection.executemany(_DROP_MATERIALIZATION, rows.by_step)
     connection.executemany(_ADD_MATERIALIZATION, [(number, *row) for number, (row, _) in numbered])
     connection.executemany(
@@ -259,6 +264,11 @@ def _note_replaced(connection: Connection, numbered: list[tuple[int, tuple[Row, 
         _ADD_REPLACED,
         [(version, after[version][0]) for version, contents in before.items() if contents != after[version][1]],
     )
+
+
+def begin_replacing(connection: Connection, run_id: str, versions: Sequence[str]) -> None:
+    """Note versions before what is stored under them is replaced."""
+    connection.executemany(_BEGIN_REPLACING, [(version, run_id) for version in versions])
 
 
 def add_aliases(connection: Connection, rows: StepRows) -> None:

@@ -126,6 +126,8 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
             # nothing else gives two contents to one version. Nearly always empty, so that planning may ask for all.
             "CREATE TABLE replaced (version TEXT PRIMARY KEY, since INTEGER NOT NULL) WITHOUT ROWID",
             # By version too: what a version is made of is also known of steps that failed, which stored nothing.
+            # Versions that a run has begun to replace; the materialization that ends it takes the row away.
+            "CREATE TABLE replacing (version TEXT PRIMARY KEY, run_id TEXT NOT NULL) WITHOUT ROWID",
             "CREATE TABLE recipes (digest TEXT PRIMARY KEY, version TEXT NOT NULL, recipe BLOB NOT NULL)",
             "CREATE INDEX recipes_by_version ON recipes (version)",
             # The version of every step of a run, once for all the runs in which they are the same.

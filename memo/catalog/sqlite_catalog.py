@@ -91,6 +91,10 @@ class Catalog:
         """The versions whose stored content was once replaced by another."""
         return self._database.ask(history.replaced, set())
 
+    def unfinished(self) -> set[str]:
+        """The versions that a run began to replace, and did not record that it had."""
+        return self._database.ask(history.unfinished, set())
+
     def known_local_keys(self, local_keys: Sequence[str]) -> set[str]:
         """Which of these have ever been materialized."""
         if not local_keys:
@@ -135,6 +139,11 @@ class Catalog:
             rows.add_materialization(materialization)
         if rows.by_step or sources:
             self._database.write(lambda connection: recording.add_materializations(connection, rows, sources))
+
+    def begin_replacing(self, run_id: str, versions: Sequence[str]) -> None:
+        """Record, before it is done, that what is stored under these versions is going to be replaced."""
+        if versions:
+            self._database.write(lambda connection: recording.begin_replacing(connection, run_id, versions))
 
     def add_aliases(self, aliases: Iterable[tuple[str, str, str, str, Recipe | None]]) -> None:
         """Record (run id, step key, version, stored version, recipe): equal by content, in one transaction.

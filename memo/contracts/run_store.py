@@ -185,6 +185,10 @@ class History(Protocol):
         """The versions whose stored content was once replaced by another, as by force."""
         ...
 
+    def unfinished(self) -> set[str]:
+        """The versions that a run began to replace, and did not record that it had."""
+        ...
+
     def known_local_keys(self, local_keys: Sequence[str]) -> set[str]:
         """Which of these have ever been materialized."""
         ...
@@ -215,6 +219,13 @@ class RunStore(History, Protocol):
         sources: Mapping[str, str],
     ) -> None:
         """Add materializations with their recipes, and source texts by digest, in one transaction."""
+        ...
+
+    def begin_replacing(self, run_id: str, versions: Sequence[str]) -> None:
+        """Record, before it is done, that what is stored under these versions is going to be replaced.
+
+        Their materializations end it: until then nobody can know which of the outputs are the old ones.
+        """
         ...
 
     def add_aliases(self, aliases: Iterable[tuple[str, str, str, str, Recipe | None]]) -> None:

@@ -314,7 +314,10 @@ class RunLoop:
             _, _, key = heapq.heappop(self._ready)
             self._phase[key] = Phase.RUNNING
             self._running.add(key)
-            self.executor.submit(self._task(key))
+            task = self._task(key)
+            if key in self.plan.forced and task.version is not None:
+                self.recorder.replacing(self.run_id, task.version)
+            self.executor.submit(task)
 
     def _task(self, key: str) -> StepTask:
         step = self.job.steps[key]

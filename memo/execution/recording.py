@@ -46,6 +46,11 @@ class Recorder:
         self._materializations.append(materialization)
         self._sources.update(sources)
 
+    def replacing(self, run_id: str, version: str) -> None:
+        """Write at once, before it is done, that what is stored under a version is going to be replaced."""
+        if self._store is not None:
+            self._store.begin_replacing(run_id, [version])
+
     def aliases(self, aliases: Iterable[tuple[str, str, str, str, Recipe | None]]) -> None:
         """Keep that versions equal others by content: (run id, step key, version, stored version, recipe)."""
         self._aliases.extend(aliases)

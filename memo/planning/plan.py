@@ -35,6 +35,7 @@ class Reason(StrEnum):
     INPUT_CHANGED = "input changed"
     OUTPUT_MISSING = "stored output missing"
     FORCED = "forced"
+    UNFINISHED = "a run that was replacing its outputs did not finish"
     MEMOIZATION_OFF = "memoization off"
     NOT_MEMOIZABLE = "IO manager not memoizable"
     UPSTREAM_RUNS = "an upstream step runs"

@@ -45,6 +45,9 @@ class Stores(Protocol):
 
 RUN, MAYBE = Verdict.RUN, Verdict.MAYBE
 
+_RUNS_ANYWAY = frozenset({Reason.FORCED, Reason.UNFINISHED, Reason.NOT_MEMOIZABLE})
+"""Why a step runs whose version is known, and whose value may all the same be another than before."""
+
 _CHANGE_OF_KIND = (
     ("code", Reason.CODE_CHANGED),
     ("config", Reason.CONFIG_CHANGED),
@@ -132,6 +135,8 @@ class _Planner:
         plain = {key for key in self.order if not self.stores.memoizable(self.job.steps[key])}
         self._find_stored([key for key in self.order if key not in plain])
         self._find_outside()
+        torn = self._torn()
+        self.forced |= torn
         outdated = self._outdated()
         pending: list[str] = []
         shaken: set[str] = {*outdated, *plain}
@@ -139,7 +144,9 @@ class _Planner:
         what stands below that."""
         for key in self.order:
             above = [parent for parent in self.parents[key] if parent in self.forced or parent in shaken]
-            if key in self.forced:
+            if key in torn:
+                self._decide(key, Verdict.RUN, Reason.UNFINISHED)
+            elif key in self.forced:
                 self._decide(key, Verdict.RUN, Reason.FORCED)
             elif key in plain:
                 self._decide(key, Verdict.RUN, Reason.NOT_MEMOIZABLE)
@@ -237,6 +244,13 @@ class _Planner:
     def _addresses(self, key: str, version: str) -> dict[str, Address]:
         return {name: Address(key, name, output_version(version, name)) for name in self.job.steps[key].op.outs}
 
+    def _torn(self) -> frozenset[str]:
+        """The steps whose outputs a run was replacing when it ended: they may be of that run, or of one before."""
+        unfinished = self.history.unfinished()
+        if not unfinished:
+            return frozenset()
+        return frozenset(key for key in self.order if self.stored_as.get(key) in unfinished)
+
     def _outdated(self) -> dict[str, str]:
         """The steps that were made of content that has been replaced since, and by which upstream step.
 
@@ -290,11 +304,7 @@ class _Planner:
         if parent in tentative:
             return tentative[parent][1] is not Reason.OUTPUT_MISSING
         decided = self.decided.get(parent)
-        return decided is not None and (
-            decided.reason is Reason.FORCED
-            or decided.verdict is Verdict.MAYBE
-            or decided.reason is Reason.NOT_MEMOIZABLE
-        )
+        return decided is not None and (decided.verdict is Verdict.MAYBE or decided.reason in _RUNS_ANYWAY)
 
     def _load_digests(self, keys: Iterable[str]) -> None:
         """Look up the content of everything that these steps read and that is stored, or was."""

@@ -105,3 +105,61 @@ def test_the_plan_says_forced(tmp_path) -> None:
         ("MAYBE", "an upstream step runs"),
         ("MAYBE", "an upstream step runs"),
     ]
+
+
+def test_a_forced_run_that_is_killed_leaves_no_mixture(workspace) -> None:
+    """Killed between two outputs, or after a step that was replaced: the next run makes it again."""
+    workspace.write(
+        "pipeline.py",
+        """
+        import os, signal
+        from pathlib import Path
+        from memo import Out, Output, job, op
+
+        HERE = Path(__file__).parent
+
+        class Fatal:
+            def __init__(self, value, dies):
+                self.value, self.dies = value, dies
+
+            def __reduce__(self):
+                if self.dies:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return Fatal, (self.value, False)
+
+        @op(out={"x": Out(), "y": Out()}, version="1")
+        def pair():
+            word = (HERE / "word").read_text()
+            yield Output(word, "x")
+            yield Output(Fatal(word, (HERE / "dies").exists()), "y")
+
+        @op(version="1")
+        def read(x, y):
+            if (HERE / "dies_below").exists():
+                os.kill(os.getpid(), signal.SIGKILL)
+            return x, y.value
+
+        @job
+        def torn():
+            found = pair()
+            read(found.x, found.y)
+        """,
+    )
+    program = (
+        "from memo import execute_job; from memo.definition.reference import JobReference; "
+        "execute_job(JobReference('pipeline.py'), force='pair')"
+    )
+    (workspace.path / "word").write_text("one")
+    assert workspace.run(output="read").value == "('one', 'one')"
+    for number, moment in enumerate(("dies", "dies_below")):
+        word = f"word {number}"
+        (workspace.path / "word").write_text(word)
+        (workspace.path / moment).touch()
+        assert workspace.python("-c", program, check=False).returncode == -9
+        (workspace.path / moment).unlink()
+
+        after = workspace.run(output="read")
+
+        assert after.plan["pair"] == ["RUN", "a run that was replacing its outputs did not finish"]
+        assert after.value == repr((word, word))
+        assert workspace.run().ran == []
