@@ -256,15 +256,15 @@ def _run_json(record: RunRecord, key: str) -> dict[str, Any]:
 
 
 def _what_became(record: RunRecord, key: str) -> str:
-    if key not in record.steps:
+    if key not in record.steps or not record.steps[key][2]:
         return _outcome(record, key)
     return f"{_outcome(record, key)} ({record.steps[key][1]})"
 
 
 def _outcome(record: RunRecord, key: str) -> str:
-    if not record.steps:
-        return "in a run that did not end"
     _, _, outcome = record.steps.get(key, ("", "", None))
+    if record.ended_at is None and not outcome:
+        return "in a run that did not end"
     return "not selected" if outcome is None else _OUTCOMES.get(outcome, "not come to")
 
 

@@ -82,8 +82,11 @@ class _Shown:
                     "STEP_REUSED": "reused",
                     "STEP_SKIPPED": "skipped",
                 }.get(kind, "")
-        # A run that was killed could not write what it had planned: what is known of its steps is what happened.
-        self.steps = record.steps or {key: ("", "", outcome) for key, outcome in outcomes.items()}
+        # A run that was killed could not write what became of its steps: what is known is what happened.
+        self.steps = {
+            key: (verdict, reason, outcome or outcomes.get(key, ""))
+            for key, (verdict, reason, outcome) in record.steps.items()
+        }
 
     def _size(self, key: str) -> int | None:
         sizes = (

@@ -16,7 +16,7 @@ from memo.execution.result import RunResult
 from memo.versioning import recipe_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from memo.contracts.executor import Address, Executor
     from memo.contracts.run_store import History, RunRecord, RunStore
@@ -68,7 +68,7 @@ def carry_out(
         record = replace(record, versions={key: step.version for key, step in plan.versions.steps.items()})
     recorder = Recorder(store, listen)
     if store is not None and not plan.is_null:
-        store.add_run(record)
+        store.add_run(replace(record, steps=_steps(plan, dict.fromkeys(plan.steps, ""))))
     recorder.event(Event(EventType.RUN_START, record.run_id, record.started_at))
     running = executor(recorder.event)
     loop = RunLoop(
@@ -104,6 +104,18 @@ def carry_out(
     return RunResult(job, plan, ended, recorder.events, loop.addresses, loop.errors, inputs, load), loop
 
 
+def _steps(plan: Plan, outcomes: Mapping[str, str]) -> dict[str, tuple[str, str, str]]:
+    """The plan's verdicts and reasons, with what became of each step, as a run's record keeps them."""
+    return {
+        key: (
+            step.verdict.value,
+            f"{step.reason.value}: {step.detail}" if step.detail else step.reason.value,
+            outcomes[key],
+        )
+        for key, step in plan.steps.items()
+    }
+
+
 def _keep_undone(plan: Plan, loop: RunLoop, store: RunStore) -> None:
     if plan.versions is None:
         return
@@ -113,13 +125,12 @@ def _keep_undone(plan: Plan, loop: RunLoop, store: RunStore) -> None:
 
 
 def _ended(plan: Plan, loop: RunLoop, record: RunRecord, status: RunStatus) -> RunRecord:
-    steps = {key: (step.verdict.value, step.reason.value, loop.outcomes[key]) for key, step in plan.steps.items()}
     saved = sum(step.seconds or 0.0 for key, step in plan.steps.items() if loop.outcomes[key] == "reused")
     return replace(
         record,
         status=status,
         ended_at=time(),
-        steps=steps,
+        steps=_steps(plan, loop.outcomes),
         counts=dict(Counter(outcome for outcome in loop.outcomes.values() if outcome)),
         seconds_saved=saved,
     )

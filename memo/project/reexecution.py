@@ -98,9 +98,10 @@ def remainder_of(home: Home, job: JobDefinition, options: ReexecutionOptions) ->
         for key, each in done.items()
         if key in job.steps
     }
-    finished = {key for key, (_, _, outcome) in record.steps.items() if outcome in _DONE} or (
-        set(done) if not record.steps else set()
-    )
+    finished = {key for key, (_, _, outcome) in record.steps.items() if outcome in _DONE}
+    if record.status is RunStatus.STARTED:
+        # It was killed, and could not say what became of its steps: what it stored does.
+        finished |= {key for key, each in done.items() if each.run_id == record.run_id}
     steps = record.steps or job.steps
     unfinished = frozenset(key for key in steps if key not in finished and key in job.steps)
     versions = {key: each.recipe.version if each.recipe else each.version for key, each in done.items()}

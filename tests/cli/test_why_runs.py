@@ -42,7 +42,7 @@ def test_the_chain_goes_up_to_the_helper_that_changed_and_nothing_is_loaded(dail
     second = run(ok)
     (daily.path / "daily.py").unlink()
     told = between(ok, "report", first, second)
-    assert became(told) == ["ran (never run)", "ran (an upstream step runs)"]
+    assert became(told) == ["ran (never run)", "ran (an upstream step runs: clean)"]
     assert told[0].startswith(f"  run {first} of ")
     assert told[1].startswith(f"  run {second} of ")
     assert told[2:] == [
@@ -83,7 +83,7 @@ def test_a_change_that_was_cut_off_by_content(daily: Workspace, ok: Memo) -> Non
         assert (load["step"], code["kind"], code["name"], code["upstream"]) == ("load", "code", "daily.load", None)
         assert "+    return int('20')" in code["diff"]
     told = between(ok, "report", second, third)
-    assert became(told) == ["reused (an upstream step runs)", "reused (stored under this version)"]
+    assert became(told) == ["reused (an upstream step runs: clean)", "reused (stored under this version)"]
     assert told[2:] == [
         "nothing changed in its recipe from the first to the second",
         "its output 'result' has the same content in both",
@@ -160,10 +160,10 @@ def test_a_step_that_failed_and_those_behind_it(workspace: Workspace, ok: Memo, 
     assert memo("run", "daily.py").returncode == 1
     (workspace.path / "daily.py").unlink()
     told = between(ok, "clean", first, "last")
-    assert became(told) == ["ran (never run)", "failed (code changed)"]
+    assert became(told) == ["ran (never run)", "failed (code changed: daily.clean)"]
     assert told[-2:] == ["    -    return number // 2", "    +    return number // 0"]
     told = between(ok, "report", first, "last")
-    assert became(told)[1] == "blocked by a failed step above it (an upstream step runs)"
+    assert became(told)[1] == "blocked by a failed step above it (an upstream step runs: clean)"
     assert told[3] == "  input number: still clean.result, of another version"
     assert told[4] == "upstream step 'clean': first ran, then failed"
     assert told[-1] == "    +    return number // 0"
