@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 from contextlib import contextmanager, suppress
@@ -53,7 +54,7 @@ def carry_out(
         progress.begin(plan, run_id)
 
     try:
-        with _stopped_by_sigterm():
+        with _stopped_by_signals():
             result = execute_job(
                 reference,
                 home,
@@ -85,15 +86,26 @@ def _tell_canceled(home: Home, run_id: str | None) -> None:
     tell(f"interrupted: run {run_id} is canceled; what has finished is kept, and the same command goes on from there")
 
 
+_PATIENCE = 3
+"""How often one has to ask before what does not listen is ended as it stands."""
+
+
 @contextmanager
-def _stopped_by_sigterm() -> Generator[None]:
-    """Let the signal by which systems stop a program do what Ctrl-C does."""
+def _stopped_by_signals() -> Generator[None]:
+    """Let Ctrl-C, and the signal by which systems stop a program, end the run; at the third time whatever it does."""
+    asked = 0
 
     def interrupt(_number: int, _frame: object) -> NoReturn:
+        nonlocal asked
+        asked += 1
+        if asked >= _PATIENCE:
+            # An op that catches everything would go on for ever.
+            os._exit(130)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

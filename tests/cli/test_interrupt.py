@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -102,3 +103,46 @@ def test_interrupted_while_the_users_file_is_imported(workspace: Workspace) -> N
     _, told = process.communicate(timeout=30)
     assert (process.returncode, told) == (130, "interrupted\n")
     assert not workspace.home.exists()
+
+
+def test_an_op_that_does_not_listen_is_ended_at_the_third_time(workspace: Workspace) -> None:
+    workspace.write(
+        "deaf.py",
+        """
+        import signal
+        from pathlib import Path
+        from memo import job, op
+
+        @op
+        def deaf():
+            asked = 0
+            while True:
+                try:
+                    while True:
+                        try:
+                            Path(f"asked {asked}").touch()
+                            signal.pause()
+                        except BaseException:
+                            asked += 1
+                except BaseException:
+                    asked += 1
+
+        @job
+        def stubborn():
+            deaf()
+        """,
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "memo", "run", "deaf.py"],
+        cwd=workspace.path,
+        env=workspace.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until = time.monotonic() + 60
+    for asked in range(3):
+        while not (workspace.path / f"asked {asked}").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+
+    assert process.wait(timeout=30) == 130

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -158,12 +159,23 @@ class ForgetsDigests(MemIOManager):
 class OneTemporaryFile(NaiveIOManager):
     """Writes aside, under one name for all."""
 
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.met = Barrier(2)
+
     def handle_output(self, context: Any, obj: Any) -> None:
         aside = self.folder / "aside"
         aside.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("xb") as file:
-            for byte in pickle.dumps(obj):
-                file.write(bytes([byte]))
+        # The two meet here, whatever else the machine is doing: one writes, the other finds the name taken.
+        self.met.wait(timeout=30)
+        try:
+            file = aside.open("xb")
+        except FileExistsError:
+            self.met.wait(timeout=30)
+            raise
+        with file:
+            pickle.dump(obj, file)
+            self.met.wait(timeout=30)
         self.path(context).parent.mkdir(parents=True, exist_ok=True)
         aside.replace(self.path(context))
 
