@@ -3,50 +3,28 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import nullcontext
-from time import time
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import replace
-
-from memo.contracts.io_manager import check_segment
-from memo.contracts.run_store import RunRecord
-from memo.definition.families import EXECUTORS, family_member
 from memo.definition.names import check_tags
 from memo.definition.reference import JobReference, reference_of
-from memo.definition.selection import select_steps
 from memo.errors import DefinitionError
-from memo.events import RunStatus
 from memo.execution.environment import WORKER_VARIABLE
-from memo.execution.logs import KeptOutput, RunLog
-from memo.execution.run import carry_out, new_run_id
-from memo.execution.step import StepAttempt
-from memo.execution.storage import StepStorage
-from memo.planning import Plan, Reason
 from memo.project.home import Home, find_root, opened_home
-from memo.project.preparing import Prepared, Wish, is_memoized, prepare, selection_of, with_resources
-from memo.project.reexecution import ReexecutionOptions, remainder_of
+from memo.project.launching import launch
+from memo.project.preparing import Wish, is_memoized, prepare, selection_of, with_resources
+from memo.project.relaunching import Relaunching
 from memo.project.settings import Settings, load_settings
-from memo.tags import (
-    MAX_RETRIES_TAG,
-    PARENT_RUN_ID_TAG,
-    RESUME_RETRY_TAG,
-    RETRY_NUMBER_TAG,
-    RETRY_STRATEGY_TAG,
-    ROOT_RUN_ID_TAG,
-    STEP_SELECTION_TAG,
-    whole_number,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from memo.contracts.executor import Address, Executor, StepOutcome, StepTask
     from memo.definition.job import JobDefinition
     from memo.events import Event
     from memo.execution.loop import RunLoop
     from memo.execution.result import RunResult
+    from memo.planning import Plan
+    from memo.project.reexecution import ReexecutionOptions
 
 
 def plan_job(
@@ -107,7 +85,7 @@ def execute_in_process(
     wish = Wish(run_config, checked, selection_of(op_selection), input_values=input_values)
     keeps = instance is not None or is_memoized(job, checked, by_default=False)
     with opened_home(instance) if keeps else nullcontext() as home:
-        result, loop = _run(job, wish, home=home, run_id=run_id, workers=0, target=None, listen=_silent)
+        result, loop = launch(job, wish, home=home, run_id=run_id, workers=0, target=None, listen=_silent)
     _raise_first(loop, raise_on_error)
     return result
 
@@ -173,248 +151,10 @@ def execute_job(
     if workers and reference is None:
         reference = reference_of(definition)
     with opened_home(instance, settings) as home:
-        run = _Relaunching(definition, reference, home, workers, settings, listen or _silent, on_plan)
+        run = Relaunching(definition, reference, home, workers, settings, listen or _silent, on_plan)
         result, loop = run.run(wish, reexecution_options)
     _raise_first(loop, raise_on_error)
     return result
-
-
-class _Relaunching:
-    """Runs a job, and again when it failed, as tags and settings say."""
-
-    def __init__(
-        self,
-        job: JobDefinition,
-        reference: JobReference | None,
-        home: Home,
-        workers: int,
-        settings: Settings,
-        listen: Callable[[Event], None],
-        on_plan: Callable[[Plan, str], None] | None,
-    ) -> None:
-        self.job = job
-        self.reference = reference
-        self.home = home
-        self.workers = workers
-        self.settings = settings
-        self.listen = listen
-        self.on_plan = on_plan
-
-    def run(self, wish: Wish, options: ReexecutionOptions | None) -> tuple[RunResult, RunLoop]:
-        tags = {**self.job.tags, **wish.tags}
-        allowed = whole_number(tags, MAX_RETRIES_TAG, self.settings.max_retries, where=self.job.where)
-        strategy = tags.get(RETRY_STRATEGY_TAG, "FROM_FAILURE")
-        if strategy not in {"FROM_FAILURE", "ALL_STEPS"}:
-            raise DefinitionError(
-                f"the tag {RETRY_STRATEGY_TAG!r} is {strategy!r}; it must be FROM_FAILURE or ALL_STEPS",
-                where=self.job.where,
-            )
-        result, loop = self.once(wish, options)
-        for number in range(1, allowed + 1):
-            if result.record.status is not RunStatus.FAILURE:
-                break
-            again = ReexecutionOptions(result.run_id, is_from_failure=strategy == "FROM_FAILURE")
-            result, loop = self.once(replace(wish, tags={**wish.tags, RETRY_NUMBER_TAG: str(number)}), again)
-        return result, loop
-
-    def once(self, wish: Wish, options: ReexecutionOptions | None) -> tuple[RunResult, RunLoop]:
-        parent = root = None
-        if options is not None:
-            wish, parent, root = self.again(wish, options)
-        return _run(
-            self.job,
-            wish,
-            home=self.home,
-            run_id=None,
-            workers=self.workers,
-            target=self.reference,
-            listen=self.listen,
-            on_plan=self.on_plan,
-            parent=parent,
-            root=root,
-        )
-
-    def again(self, wish: Wish, options: ReexecutionOptions) -> tuple[Wish, str, str]:
-        """The wish for a run that is to follow another."""
-        left = remainder_of(self.home, self.job, options)
-        parent, root = left.record.run_id, left.record.root_run_id or left.record.run_id
-        tags = {**_own_tags(left.record), **wish.tags, PARENT_RUN_ID_TAG: parent, ROOT_RUN_ID_TAG: root}
-        if options.is_from_failure:
-            tags[RESUME_RETRY_TAG] = "true"
-        if options.step_selection:
-            tags[STEP_SELECTION_TAG] = ",".join(options.step_selection)
-        if wish.run_config is None:
-            wish = replace(wish, run_config=left.record.run_config)
-        wish = replace(wish, tags=tags)
-        if options.step_selection:
-            return (
-                replace(wish, selected=select_steps(self.job.steps, options.step_selection), outside=left.outside),
-                parent,
-                root,
-            )
-        if wish.selection is None and left.record.steps:
-            wish = replace(wish, selected=frozenset(key for key in left.record.steps if key in self.job.steps))
-        if not options.is_from_failure:
-            return wish, parent, root
-        if is_memoized(self.job, tags, by_default=True):
-            # What finished is found again by its version, which also says whether it still counts; only what cannot be
-            # found so is taken from the parent, and only if it was made of what it would be made of now.
-            return self._without_finished_plain_steps(wish, left), parent, root
-        return (
-            replace(wish, selected=left.unfinished, outside=left.outside, reason=Reason.NOT_FINISHED),
-            parent,
-            root,
-        )
-
-    def _without_finished_plain_steps(self, wish: Wish, left: Any) -> Wish:
-        with prepare(self.job, wish, home=self.home) as prepared:
-            plan = prepared.plan
-        keep = {
-            key
-            for key, step in plan.steps.items()
-            if step.reason is Reason.NOT_MEMOIZABLE
-            and key not in left.unfinished
-            and key in left.outside
-            and left.versions.get(key) == step.version
-        }
-        return replace(
-            wish,
-            selected=frozenset(plan.steps) - keep,
-            outside={key: left.outside[key] for key in keep},
-        )
-
-
-def _own_tags(record: RunRecord) -> dict[str, str]:
-    """The tags that a run was given, without what memo writes of its descent."""
-    descent = {PARENT_RUN_ID_TAG, ROOT_RUN_ID_TAG, RESUME_RETRY_TAG, RETRY_NUMBER_TAG, STEP_SELECTION_TAG}
-    return {name: value for name, value in record.tags.items() if name not in descent}
-
-
-def _run(
-    job: JobDefinition,
-    wish: Wish,
-    *,
-    home: Home | None,
-    run_id: str | None,
-    workers: int,
-    target: JobReference | None,
-    listen: Callable[[Event], None],
-    on_plan: Callable[[Plan, str], None] | None = None,
-    parent: str | None = None,
-    root: str | None = None,
-) -> tuple[RunResult, RunLoop]:
-    started = time()
-    run_id = _checked_run_id(run_id) if run_id is not None else new_run_id()
-    with prepare(job, wish, home=home, run_id=run_id) as prepared:
-        if home is not None:
-            home.make()
-        if on_plan is not None:
-            on_plan(prepared.plan, run_id)
-        if workers:
-            _check_shared(job, prepared)
-        record = RunRecord(
-            run_id,
-            job.name,
-            RunStatus.STARTED,
-            started,
-            target=str(target) if target else None,
-            run_config=_keepable(wish.run_config),
-            tags=wish.tags,
-            parent_run_id=parent,
-            root_run_id=root,
-            pid=os.getpid(),
-        )
-        with RunLog():
-            return carry_out(
-                prepared.plan,
-                prepared.environment,
-                executor=lambda emit: _executor(prepared, workers, target, wish, emit),
-                storage=prepared.storage,
-                history=prepared.history,
-                store=home.catalog if home else None,
-                record=record,
-                listen=listen,
-                load=_loader(prepared),
-            )
-
-
-def _checked_run_id(run_id: str) -> str:
-    """Refuse an id that could not be told from a path, or from the place of versioned outputs."""
-    if check_segment(run_id) == "versioned_outputs":
-        raise DefinitionError(f"the run id {run_id!r} is where versioned outputs are kept; choose another")
-    return run_id
-
-
-def _executor(
-    prepared: Prepared,
-    workers: int,
-    target: JobReference | None,
-    wish: Wish,
-    emit: Callable[[Event], None],
-) -> Executor:
-    if workers and not prepared.plan.is_null:
-        assert target is not None
-        return _multiprocess(prepared, workers, target, wish, emit)
-
-    def run_step(task: StepTask) -> StepOutcome:
-        with KeptOutput(prepared.environment.logs_dir, task.step_key):
-            return StepAttempt(task, prepared.environment, prepared.scope, prepared.storage, emit).run()
-
-    in_process: Executor = family_member(EXECUTORS, "in_process")(run_step)
-    return in_process
-
-
-def _multiprocess(
-    prepared: Prepared,
-    workers: int,
-    target: JobReference,
-    wish: Wish,
-    emit: Callable[[Event], None],
-) -> Executor:
-    from memo.execution.worker import WorkerOrders
-
-    environment, versions = prepared.environment, prepared.plan.versions
-    main_file = getattr(sys.modules.get("__main__"), "__file__", None)
-    assert environment.storage_dir is not None
-    orders = WorkerOrders(
-        target.place,
-        target.job,
-        os.getcwd(),
-        environment.storage_dir,
-        environment.logs_dir,
-        environment.run_id,
-        wish.run_config,
-        dict(wish.input_values or {}),
-        wish.tags,
-        {key: versions.steps[key].op_version for key in prepared.plan.steps} if versions else {},
-        main_is_target=main_file is not None and os.path.abspath(main_file) == os.path.abspath(target.place),
-    )
-    made: Executor = family_member(EXECUTORS, "multiprocess")(workers, orders=orders, emit=emit)
-    return made
-
-
-def _loader(prepared: Prepared) -> Callable[[Address], Any]:
-    """Load outputs after the run, through IO managers that are still alive or made again."""
-
-    def load(address: Address) -> Any:
-        with prepared.scope.reopened() as scope:
-            storage = StepStorage(prepared.environment, scope)
-            return storage.load(prepared.environment.job.steps[address.step_key], address, None, address.output)
-
-    return load
-
-
-def _check_shared(job: JobDefinition, prepared: Prepared) -> None:
-    """Refuse to run in several processes what is kept in the memory of one."""
-    for key in prepared.plan.steps:
-        for name, out in job.steps[key].op.outs.items():
-            if not out.is_nothing and not prepared.scope.get(out.io_manager_key).shares_between_processes():
-                raise DefinitionError(
-                    f"its output {name!r} is kept in memory by {out.io_manager_key!r}, where other processes "
-                    f"cannot read it: "
-                    f"run in one process (-j 1), or store it in files (fs_io_manager)",
-                    where=job.steps[key].where,
-                )
 
 
 def _workers(job: JobDefinition, run_config: Any, asked: int | None, settings: Settings) -> int:
@@ -447,16 +187,6 @@ def _raise_first(loop: RunLoop, raise_on_error: bool) -> None:
 
                 info = loop.errors.get(key)
                 raise ExecutionError(info.message if info else "failed", where=loop.job.steps[key].where)
-
-
-def _keepable(value: Any) -> Any:
-    """The run config as the catalog can keep it; None where it holds what no file could."""
-    import msgspec
-
-    try:
-        return msgspec.json.decode(msgspec.json.encode(value))
-    except (TypeError, ValueError, RecursionError):
-        return None
 
 
 def _silent(_event: Event) -> None:

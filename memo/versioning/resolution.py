@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
-
 from memo.content import content_digest
-from memo.contracts.run_store import Recipe, RecipePart
 from memo.contracts.version_strategy import CodePart, CodeVersion, OpVersionContext, ResourceVersionContext
 from memo.definition.families import STRATEGIES, family_member
 from memo.definition.job import resource_order
@@ -22,9 +19,11 @@ from memo.definition.step import (
 )
 from memo.errors import MemoError, VersionError
 from memo.hashing import UnencodableError, digest, named_digest, value_digest
+from memo.versioning.recipes import shown_value
+from memo.versioning.versions import ResourceVersion, StepVersion, Versions, joined_digest, output_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from memo.contracts.version_strategy import VersionStrategy
     from memo.definition.job import JobDefinition
@@ -33,89 +32,6 @@ if TYPE_CHECKING:
     from memo.definition.step import Step
 
 NO_CONFIG = value_digest(None)
-
-
-class ResourceVersion(Struct, frozen=True):
-    """The version of a resource, with what it is made of."""
-
-    version: str
-    code: CodeVersion
-    config: Any
-    requires: dict[str, str]
-    shown: str | None = None
-    """What to show of a resource that is a given value."""
-
-
-class StepVersion(Struct, frozen=True):
-    """The version of a step, with what it is made of.
-
-    Attributes:
-        version: H(local key, each input's upstream version).
-        local_key: H(op version, resources, inputs that come from no other step).
-        op_version: H(code, config).
-        code: What the strategy said, or what the op declares.
-        config: The op's config, resolved.
-        resources: Key -> version of each resource it requires.
-        inputs: For each input its members: the output of another step, or the digest of a value.
-        values: For each input that comes from no other step: its name, its digest, what to show of it.
-    """
-
-    version: str
-    local_key: str
-    op_version: str
-    code: CodeVersion
-    config: Any
-    resources: dict[str, str]
-    inputs: tuple[tuple[str, bool, tuple[FromOutput | str, ...]], ...]
-    values: tuple[tuple[str, str, str], ...]
-
-
-class Versions(Struct, frozen=True):
-    """The versions of a job under one config.
-
-    Attributes:
-        steps: By step key, in topological order.
-        resources: By resource key, those that count.
-        warnings: What the strategy could not follow, by the name of the op or the key of the resource.
-    """
-
-    steps: dict[str, StepVersion]
-    resources: dict[str, ResourceVersion]
-    warnings: dict[str, tuple[str, ...]]
-
-    def output(self, step_key: str, output: str) -> str:
-        """The version of one output."""
-        return output_version(self.steps[step_key].version, output)
-
-
-def output_version(step_version: str, output: str) -> str:
-    """H(output name, step version)."""
-    return digest("output", output, step_version)
-
-
-def content_key(step: StepVersion, digest_of: Callable[[FromOutput], str]) -> str:
-    """The step's version with each upstream version replaced by the digest of that output's content.
-
-    Args:
-        step: The step.
-        digest_of: The content digest of an upstream output, or its version where it has none: it then counts by
-            version.
-    """
-    return _joined("content", step.local_key, step.inputs, digest_of)
-
-
-def _joined(
-    tag: str,
-    local_key: str,
-    inputs: tuple[tuple[str, bool, tuple[FromOutput | str, ...]], ...],
-    of: Callable[[FromOutput], str],
-) -> str:
-    parts = [local_key]
-    for name, is_list, members in inputs:
-        parts.append(name)
-        parts.append(f"[{len(members)}" if is_list else "-")
-        parts.extend([member if type(member) is str else of(member) for member in members])  # type: ignore[arg-type]
-    return digest(tag, *parts)
 
 
 def resolve_versions(
@@ -218,7 +134,7 @@ class _Resolution:
             named_digest("inputs", [(name, found) for name, found, _ in values]) if values else "",
         )
         frozen = tuple(inputs)
-        version = _joined("step", local_key, frozen, self._upstream)
+        version = joined_digest("step", local_key, frozen, self._upstream)
         return StepVersion(version, local_key, op_version, code, config, resources, frozen, tuple(values))
 
     def _upstream(self, source: FromOutput) -> str:
@@ -360,101 +276,8 @@ def is_plain(value: Any) -> bool:
     return kind in {list, tuple, set, frozenset} and all(is_plain(each) for each in value)
 
 
-def shown_value(value: Any) -> str:
-    """What to show of a value when it changed: its repr, shortened; its type where it has no simple repr."""
-    if isinstance(value, str | int | float | bool | bytes | list | tuple | dict | set | frozenset | type(None)):
-        try:
-            text = repr(value)
-        except Exception:  # noqa: BLE001 - a user's object within: its repr may raise anything
-            return type(value).__name__
-        return text if len(text) <= 200 else text[:197] + "..."
-    return type(value).__name__
-
-
 def _declared(name: str, version: str) -> CodeVersion:
     """A version that somebody declared: "1" of one op is not "1" of another, so the name counts with it."""
     return CodeVersion(
         digest("declared", name, version), (CodePart("declared", name, digest("word", version), version),)
     )
-
-
-def recipe_of(step_key: str, versions: Versions, texts: dict[str, str] | None = None) -> Recipe:
-    """Take a step's version apart, as the catalog keeps it and `memo why` compares it.
-
-    Args:
-        step_key: The step.
-        versions: Of its job.
-        texts: Where given, the source text of every part is read now and put here by its digest.
-    """
-    step = versions.steps[step_key]
-    parts = [*_code_parts("code", "", step.code, texts), *_config_parts("config", "", step.config)]
-    for key in _all_required(step.resources, versions):
-        found = versions.resources[key]
-        parts += _code_parts("resource", f"{key}: ", found.code, texts)
-        parts += _config_parts("resource", f"{key}: config", found.config)
-        if found.shown is not None:
-            parts.append(RecipePart("resource", f"{key}: value", found.code.version, found.shown))
-        parts.append(
-            RecipePart("resource", f"{key}: requires", digest("requires", *found.requires), ", ".join(found.requires))
-        )
-    for name, is_list, members in step.inputs:
-        for index, member in enumerate(members):
-            label = f"{name}[{index}]" if is_list else name
-            if type(member) is FromOutput:
-                parts.append(
-                    RecipePart(
-                        "input",
-                        label,
-                        versions.output(member.step, member.output),
-                        f"{member.step}.{member.output}",
-                    ),
-                )
-            else:
-                parts.append(RecipePart("input", label, str(member), "a value"))
-    parts += [RecipePart("input", name, found, shown) for name, found, shown in step.values]
-    return Recipe(step.version, tuple(parts))
-
-
-def _all_required(direct: Mapping[str, str], versions: Versions) -> list[str]:
-    found: dict[str, None] = {}
-    todo = list(direct)
-    while todo:
-        key = todo.pop()
-        if key not in found:
-            found[key] = None
-            todo.extend(versions.resources[key].requires)
-    return sorted(found)
-
-
-def _code_parts(kind: str, prefix: str, code: CodeVersion, texts: dict[str, str] | None) -> list[RecipePart]:
-    if not code.parts:
-        return [RecipePart(kind, f"{prefix}version", code.version, code.version)]
-    found: list[RecipePart] = []
-    for part in code.parts:
-        text = part.source() if texts is not None and part.source is not None else None
-        name = None
-        if text is not None and texts is not None:
-            name = digest("source", text)
-            texts[name] = text
-        found.append(RecipePart(kind, prefix + part.name, part.hash, part.detail, part.file, part.line, name))
-    return found
-
-
-def _config_parts(kind: str, path: str, value: Any) -> list[RecipePart]:
-    """One part for each leaf of a config, so that `memo why` can name the path."""
-    fields = getattr(type(value), "__struct_fields__", None) or getattr(type(value), "__dataclass_fields__", None)
-    if fields is not None:
-        value = {name: getattr(value, name) for name in fields}
-    if isinstance(value, dict) and value and all(isinstance(key, str) for key in value):
-        return [
-            part
-            for key, each in value.items()
-            for part in _config_parts(kind, f"{path}.{key}" if path else str(key), each)
-        ]
-    if value is None:
-        return []
-    try:
-        found = value_digest(value)
-    except UnencodableError:
-        found = content_digest(value) or ""
-    return [RecipePart(kind, path or "config", found, shown_value(value))]

@@ -1,0 +1,18 @@
+"""Version: job and strategy to a version for every resource, step and output."""
+
+from memo.versioning.recipes import recipe_of, shown_value
+from memo.versioning.resolution import op_versions, resolve_versions, strategy_of
+from memo.versioning.versions import ResourceVersion, StepVersion, Versions, content_key, output_version
+
+__all__ = [
+    "ResourceVersion",
+    "StepVersion",
+    "Versions",
+    "content_key",
+    "op_versions",
+    "output_version",
+    "recipe_of",
+    "resolve_versions",
+    "shown_value",
+    "strategy_of",
+]

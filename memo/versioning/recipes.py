@@ -1,0 +1,109 @@
+"""A version taken apart: each part by name with its own hash, as the catalog keeps it and `memo why` compares it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from memo.content import content_digest
+from memo.contracts.run_store import Recipe, RecipePart
+from memo.definition.step import FromOutput
+from memo.hashing import UnencodableError, digest, value_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from memo.contracts.version_strategy import CodeVersion
+    from memo.versioning.versions import Versions
+
+
+def shown_value(value: Any) -> str:
+    """What to show of a value when it changed: its repr, shortened; its type where it has no simple repr."""
+    if isinstance(value, str | int | float | bool | bytes | list | tuple | dict | set | frozenset | type(None)):
+        try:
+            text = repr(value)
+        except Exception:  # noqa: BLE001 - a user's object within: its repr may raise anything
+            return type(value).__name__
+        return text if len(text) <= 200 else text[:197] + "..."
+    return type(value).__name__
+
+
+def recipe_of(step_key: str, versions: Versions, texts: dict[str, str] | None = None) -> Recipe:
+    """Take a step's version apart, as the catalog keeps it and `memo why` compares it.
+
+    Args:
+        step_key: The step.
+        versions: Of its job.
+        texts: Where given, the source text of every part is read now and put here by its digest.
+    """
+    step = versions.steps[step_key]
+    parts = [*_code_parts("code", "", step.code, texts), *_config_parts("config", "", step.config)]
+    for key in _all_required(step.resources, versions):
+        found = versions.resources[key]
+        parts += _code_parts("resource", f"{key}: ", found.code, texts)
+        parts += _config_parts("resource", f"{key}: config", found.config)
+        if found.shown is not None:
+            parts.append(RecipePart("resource", f"{key}: value", found.code.version, found.shown))
+        parts.append(
+            RecipePart("resource", f"{key}: requires", digest("requires", *found.requires), ", ".join(found.requires))
+        )
+    for name, is_list, members in step.inputs:
+        for index, member in enumerate(members):
+            label = f"{name}[{index}]" if is_list else name
+            if type(member) is FromOutput:
+                parts.append(
+                    RecipePart(
+                        "input",
+                        label,
+                        versions.output(member.step, member.output),
+                        f"{member.step}.{member.output}",
+                    ),
+                )
+            else:
+                parts.append(RecipePart("input", label, str(member), "a value"))
+    parts += [RecipePart("input", name, found, shown) for name, found, shown in step.values]
+    return Recipe(step.version, tuple(parts))
+
+
+def _all_required(direct: Mapping[str, str], versions: Versions) -> list[str]:
+    found: dict[str, None] = {}
+    todo = list(direct)
+    while todo:
+        key = todo.pop()
+        if key not in found:
+            found[key] = None
+            todo.extend(versions.resources[key].requires)
+    return sorted(found)
+
+
+def _code_parts(kind: str, prefix: str, code: CodeVersion, texts: dict[str, str] | None) -> list[RecipePart]:
+    if not code.parts:
+        return [RecipePart(kind, f"{prefix}version", code.version, code.version)]
+    found: list[RecipePart] = []
+    for part in code.parts:
+        text = part.source() if texts is not None and part.source is not None else None
+        name = None
+        if text is not None and texts is not None:
+            name = digest("source", text)
+            texts[name] = text
+        found.append(RecipePart(kind, prefix + part.name, part.hash, part.detail, part.file, part.line, name))
+    return found
+
+
+def _config_parts(kind: str, path: str, value: Any) -> list[RecipePart]:
+    """One part for each leaf of a config, so that `memo why` can name the path."""
+    fields = getattr(type(value), "__struct_fields__", None) or getattr(type(value), "__dataclass_fields__", None)
+    if fields is not None:
+        value = {name: getattr(value, name) for name in fields}
+    if isinstance(value, dict) and value and all(isinstance(key, str) for key in value):
+        return [
+            part
+            for key, each in value.items()
+            for part in _config_parts(kind, f"{path}.{key}" if path else str(key), each)
+        ]
+    if value is None:
+        return []
+    try:
+        found = value_digest(value)
+    except UnencodableError:
+        found = content_digest(value) or ""
+    return [RecipePart(kind, path or "config", found, shown_value(value))]
