@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from memo import JobDefinition, OpVersionContext, Out, VersionStrategy, job, op
+from memo.contracts.executor import Address
 from memo.contracts.run_store import Recipe, RecipePart
 from memo.definition.run_config import resolve_run_config
 from memo.definition.selection import select_steps
 from memo.errors import SelectionError
 from memo.planning import Plan, Reason, Verdict, difference, make_plan
-from memo.versioning import Versions, content_key, recipe_of, resolve_versions
+from memo.versioning import Versions, content_key, output_version, recipe_of, resolve_versions
 
 RUN, REUSE, MAYBE, UNNEEDED = Verdict.RUN, Verdict.REUSE, Verdict.MAYBE, Verdict.UNNEEDED
 
@@ -53,6 +54,9 @@ class World:
 
     def stored_digests(self, step: Any, version: str) -> Mapping[str, str | None]:
         return {}
+
+    def addresses(self, step: Any, version: str) -> Mapping[str, Address]:
+        return {name: Address(step.key, name, output_version(version, name)) for name in step.op.outs}
 
     def skipped_outputs(self, step: Any, version: str) -> frozenset[str]:
         return frozenset()
@@ -286,6 +290,15 @@ def test_a_step_that_is_not_memoizable_runs_and_what_is_below_is_open(world) -> 
 
     assert verdicts(found) == {"a": REUSE, "b": RUN, "c": REUSE, "d": MAYBE}
     assert found.steps["b"].reason is Reason.NOT_MEMOIZABLE
+
+
+def test_what_stands_below_such_a_step_and_has_never_run_runs() -> None:
+    world = World()
+    world.plain = {"a"}
+    found = plan(diamond, ONE, world)
+
+    assert verdicts(found) == {"a": RUN, "b": RUN, "c": RUN, "d": RUN}
+    assert found.steps["d"].reason is Reason.NEVER_RUN
 
 
 def test_a_selection_reads_what_is_stored(world) -> None:

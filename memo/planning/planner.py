@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from memo.contracts.executor import Address
 from memo.definition.step import FromList, FromOutput
 from memo.errors import SelectionError
 from memo.planning.plan import Plan, Reason, StepPlan, Verdict
@@ -18,6 +17,7 @@ from memo.versioning import Versions, content_key, output_version, recipe_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from memo.contracts.executor import Address
     from memo.contracts.run_store import History, Recipe
     from memo.definition.job import JobDefinition
     from memo.definition.step import Step
@@ -36,6 +36,10 @@ class Stores(Protocol):
 
     def stored_digests(self, step: Step, version: str) -> Mapping[str, str | None]:
         """What the IO managers themselves know of the content of a stored step's outputs."""
+        ...
+
+    def addresses(self, step: Step, version: str) -> Mapping[str, Address]:
+        """Where the outputs of a stored step are."""
         ...
 
     def skipped_outputs(self, step: Step, version: str) -> frozenset[str]:
@@ -125,6 +129,10 @@ class _Planner:
         self.digests: dict[str, dict[str, str | None]] = {}
         self.aliases: dict[str, str] = {}
         self.decided: dict[str, StepPlan] = {}
+        self.torn: frozenset[str] = frozenset()
+        self.shaken: set[str] = set()
+        """Steps whose stored readers may not be what they would be now: what runs though its version is known, and
+        what stands below that."""
         self.skipped: set[FromOutput] = set()
         """Optional outputs of stored steps that were not yielded, and all outputs of steps skipped for want of them."""
         self.parents = {
@@ -135,34 +143,11 @@ class _Planner:
         plain = {key for key in self.order if not self.stores.memoizable(self.job.steps[key])}
         self._find_stored([key for key in self.order if key not in plain])
         self._find_outside()
-        torn = self._torn()
-        self.forced |= torn
+        self.torn = self._torn()
+        self.forced |= self.torn
         outdated = self._outdated()
-        pending: list[str] = []
-        shaken: set[str] = {*outdated, *plain}
-        """Steps whose stored readers may not be what they would be now: what runs though its version is known, and
-        what stands below that."""
-        for key in self.order:
-            above = [parent for parent in self.parents[key] if parent in self.forced or parent in shaken]
-            if key in torn:
-                self._decide(key, Verdict.RUN, Reason.UNFINISHED)
-            elif key in self.forced:
-                self._decide(key, Verdict.RUN, Reason.FORCED)
-            elif key in plain:
-                self._decide(key, Verdict.RUN, Reason.NOT_MEMOIZABLE)
-            elif key in outdated:
-                pending.append(key)
-            elif above:
-                shaken.add(key)
-                self._decide(key, Verdict.MAYBE, Reason.UPSTREAM_RUNS, above[0])
-            elif key in self.stored_as:
-                self._decide(key, Verdict.REUSE, Reason.STORED)
-                self._note_skipped(key)
-            elif self.skipped and lacks_input(self.job.steps[key], self.skipped.__contains__):
-                self._decide(key, Verdict.UNNEEDED, Reason.SKIPPED)
-                self.skipped.update(FromOutput(key, name) for name in self.job.steps[key].op.outs)
-            else:
-                pending.append(key)
+        self.shaken = {*outdated, *plain}
+        pending = [key for key in self.order if not self._decided_at_once(key, plain, outdated)]
         if pending:
             self._decide_pending(pending, outdated)
         self._find_twins()
@@ -178,6 +163,30 @@ class _Planner:
         )
         _check_boundary(self.job, plan.steps, self.outside)
         return self._with_seconds(plan) if self.forecast else plan
+
+    def _decided_at_once(self, key: str, plain: set[str], outdated: Mapping[str, str]) -> bool:
+        """Decide what needs no look at the history; False for what does."""
+        above = [parent for parent in self.parents[key] if parent in self.forced or parent in self.shaken]
+        if key in self.forced:
+            self._decide(key, Verdict.RUN, Reason.UNFINISHED if key in self.torn else Reason.FORCED)
+        elif key in plain:
+            self._decide(key, Verdict.RUN, Reason.NOT_MEMOIZABLE)
+        elif key in outdated:
+            return False
+        elif above:
+            self.shaken.add(key)
+            if key not in self.stored_as:
+                return False
+            self._decide(key, Verdict.MAYBE, Reason.UPSTREAM_RUNS, above[0])
+        elif key in self.stored_as:
+            self._decide(key, Verdict.REUSE, Reason.STORED)
+            self._note_skipped(key)
+        elif self.skipped and lacks_input(self.job.steps[key], self.skipped.__contains__):
+            self._decide(key, Verdict.UNNEEDED, Reason.SKIPPED)
+            self.skipped.update(FromOutput(key, name) for name in self.job.steps[key].op.outs)
+        else:
+            return False
+        return True
 
     def _decide(
         self,
@@ -239,10 +248,7 @@ class _Planner:
         self._find_stored(keys)
         for key in keys:
             if key in self.stored_as:
-                self.outside[key] = self._addresses(key, self.stored_as[key])
-
-    def _addresses(self, key: str, version: str) -> dict[str, Address]:
-        return {name: Address(key, name, output_version(version, name)) for name in self.job.steps[key].op.outs}
+                self.outside[key] = dict(self.stores.addresses(self.job.steps[key], self.stored_as[key]))
 
     def _torn(self) -> frozenset[str]:
         """The steps whose outputs a run was replacing when it ended: they may be of that run, or of one before."""
