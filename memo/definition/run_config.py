@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from memo.definition.config import ABSENT, resolve_into
+from memo.definition.config_resolving import FieldType, NoneableType, SelectorType, ShapeType
 from memo.definition.ports import DEFAULT_IO_MANAGER_KEY, NO_VALUE
 from memo.definition.resource import IOManagerDefinition
 from memo.definition.step import FromInputManager, FromJobInput, FromList, FromRunConfig, config_path
@@ -15,7 +16,7 @@ from memo.definition.types import fits, type_name
 from memo.errors import ConfigError, ConfigProblem, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from memo.definition.config import ConfigType
     from memo.definition.job import JobDefinition
@@ -49,11 +50,47 @@ class RunConfig(Struct, frozen=True):
 ROOTS = ("ops", "resources", "inputs", "execution")
 
 
-def merged(under: Any, over: Any) -> Any:
-    """Lay one config over another: dicts are merged key by key, anything else is replaced."""
-    if isinstance(under, dict) and isinstance(over, dict):
-        return {**under, **{key: merged(under[key], value) if key in under else value for key, value in over.items()}}
-    return over
+_Path = tuple[str, ...]
+
+
+def merged(under: Any, over: Any, *, choices: Collection[_Path] = (), at: _Path = ()) -> Any:
+    """Lay one config over another: dicts are merged key by key, anything else is replaced.
+
+    Args:
+        under: The config that gives way.
+        over: The one that is laid over it.
+        choices: The paths of dicts that choose one of several entries: another choice takes the place of the first.
+        at: The path of both.
+    """
+    if not isinstance(under, dict) or not isinstance(over, dict) or (at in choices and under.keys() != over.keys()):
+        return over
+    found = dict(under)
+    for key, value in over.items():
+        inner = (*at, str(key))
+        found[key] = merged(under[key], value, choices=choices, at=inner) if key in under else value
+    return found
+
+
+def _choices(job: JobDefinition, resource_defs: Mapping[str, ResourceDefinition]) -> frozenset[_Path]:
+    """Where a run config of this job chooses one of several entries."""
+    found: set[_Path] = set()
+    for step in job.steps.values():
+        if step.op.config_schema is not None:
+            found.update(_choices_in(step.op.config_schema, (*step.config_path.split("."), "config")))
+    for key, definition in resource_defs.items():
+        if definition.config_schema is not None:
+            found.update(_choices_in(definition.config_schema, ("resources", key, "config")))
+    return frozenset(found)
+
+
+def _choices_in(schema: ConfigType, at: _Path) -> Iterator[_Path]:
+    if isinstance(schema, FieldType | NoneableType):
+        yield from _choices_in(schema.inner, at)
+    elif isinstance(schema, ShapeType | SelectorType):
+        if isinstance(schema, SelectorType):
+            yield at
+        for name, entry in schema.fields.items():
+            yield from _choices_in(entry, (*at, name))
 
 
 def resolve_run_config(
@@ -73,7 +110,9 @@ def resolve_run_config(
     Raises:
         ConfigError: With every problem, each with its path.
     """
-    given = merged(job.config or {}, {} if run_config is None else run_config)
+    given = {} if run_config is None else run_config
+    if job.config:
+        given = merged(job.config, given, choices=_choices(job, resource_defs) if given else frozenset())
     resolving = _Resolving(_Sections(job, resource_defs, given), input_values or {})
     found = resolving.run()
     if resolving.problems:

@@ -422,3 +422,28 @@ def test_the_config_of_many_steps_is_read_in_one_pass() -> None:
     given = {"ops": {key: {"config": {"limit": index}} for index, key in enumerate(wide.steps)}}
 
     assert [each["limit"] for each in resolved(wide, given).ops.values()] == list(range(3_000))
+
+
+def test_another_choice_takes_the_place_of_the_default_one() -> None:
+    from memo import Selector
+
+    schema = {
+        "source": Field(Selector({"file": {"path": str, "rows": Field(int, default_value=5)}, "table": str})),
+        "n": int,
+    }
+
+    @op(config_schema=schema)
+    def chooses(context):
+        return context.op_config
+
+    @job(config={"ops": {"chooses": {"config": {"source": {"file": {"path": "a", "rows": 3}}, "n": 1}}}})
+    def choosing():
+        return chooses()
+
+    def found(config: object) -> object:
+        run_config = {"ops": {"chooses": {"config": config}}}
+        return resolve_run_config(choosing, {}, run_config).ops["chooses"]
+
+    assert found({"source": {"table": "t"}}) == {"source": {"table": "t"}, "n": 1}
+    assert found({"source": {"file": {"path": "b"}}}) == {"source": {"file": {"path": "b", "rows": 3}}, "n": 1}
+    assert found({"n": 2}) == {"source": {"file": {"path": "a", "rows": 3}}, "n": 2}
