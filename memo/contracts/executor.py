@@ -36,11 +36,9 @@ class InputFrom(Struct, frozen=True):
     Attributes:
         addresses: The stored outputs, in order; None at the place of a literal in a fan-in, whose value
             stands in the definition.
-        fan_in: Whether the input is a list.
     """
 
     addresses: tuple[Address | None, ...]
-    fan_in: bool = False
 
 
 class StepTask(Struct, frozen=True):

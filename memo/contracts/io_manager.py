@@ -51,7 +51,8 @@ class StoredValue(Struct, frozen=True):
     digest: str | None = None
 
 
-def _run_logger() -> Logger:
+def run_log() -> Logger:
+    """The logger whose messages are shown and kept with the run."""
     from logging import getLogger
 
     return getLogger("memo.run")
@@ -116,7 +117,7 @@ class OutputContext:
     @property
     def log(self) -> Logger:
         """A logger whose messages are kept with the run."""
-        return _run_logger()
+        return run_log()
 
     def get_identifier(self) -> list[str]:
         """Name the output uniquely, as path segments.
@@ -203,7 +204,7 @@ class InputContext:
     @property
     def log(self) -> Logger:
         """A logger whose messages are kept with the run."""
-        return _run_logger()
+        return run_log()
 
     def get_identifier(self) -> list[str]:
         """Name the upstream output uniquely; see `OutputContext.get_identifier`.

@@ -55,7 +55,7 @@ def _named(steps: Mapping[str, Step], name: str, clause: str) -> set[str]:
 
 def _neighbours(steps: Mapping[str, Step]) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
     """Each step's parents, and each step's children."""
-    parents = {key: {source.step for source in step.upstream()} for key, step in steps.items()}
+    parents = {key: set(step.parents()) for key, step in steps.items()}
     children: dict[str, set[str]] = {key: set() for key in steps}
     for key, above in parents.items():
         for each in above:

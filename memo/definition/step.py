@@ -107,6 +107,10 @@ class Step(Struct, frozen=True, eq=False):
                     if type(member) is FromOutput:
                         yield member
 
+    def parents(self) -> list[str]:
+        """The steps it reads from or waits for, each once, in the order of its inputs."""
+        return list(dict.fromkeys(source.step for source in self.upstream()))
+
 
 def config_path(key: str) -> str:
     """Where the part of a placed op or graph is in the run config: ``ops.sub.ops.clean``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from memo.contracts.io_manager import run_log
 from memo.definition.config import ABSENT
 from memo.errors import InvocationError, did_you_mean
 
@@ -36,13 +37,6 @@ class Resources:
 
     def __repr__(self) -> str:
         return f"Resources({', '.join(key for key in self.__dict__ if key != '_owner')})"
-
-
-def run_log() -> Logger:
-    """The logger whose messages are kept with the run."""
-    from logging import getLogger
-
-    return getLogger("memo.run")
 
 
 class OpExecutionContext:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from memo.contracts.executor import Address, InputFrom, StepTask
+from memo.contracts.executor import Address, StepTask
 from memo.contracts.run_store import Materialization
-from memo.definition.step import FromList, FromOutput
 from memo.events import ErrorInfo, Event, EventType
 from memo.execution.retries import retry_after
+from memo.execution.step import inputs_of
 from memo.hashing import digest
 from memo.planning import Reason, Verdict, lacks_input
 from memo.tags import PRIORITY_TAG, whole_number
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from memo.contracts.executor import Executor, StepOutcome
     from memo.contracts.run_store import History, OutputRecord
     from memo.definition.job import JobDefinition
+    from memo.definition.step import FromOutput
     from memo.execution.recording import Recorder
     from memo.execution.storage import StepStorage
     from memo.planning import Plan
@@ -176,7 +177,7 @@ class RunLoop:
     def _decide(self, key: str) -> bool:
         """Decide by content whether a step runs. False while it waits, or where it turned out not to run."""
         planned = self.plan.steps[key]
-        parents = self._parents(key)
+        parents = self.job.steps[key].parents()
         twin = [planned.detail] if planned.reason is Reason.SAME_VERSION else []
         open_phases = {Phase.UNDECIDED, Phase.TO_RUN, Phase.READY, Phase.RUNNING, Phase.RESTING}
         if self._wait(key, [each for each in (*parents, *twin) if self._phase.get(each) in open_phases]):
@@ -195,7 +196,7 @@ class RunLoop:
     def _prepare(self, key: str) -> None:
         """See that a step's inputs are stored, wake those that are lost, and queue it when they are there."""
         waits: list[str] = []
-        for parent in self._parents(key):
+        for parent in self.job.steps[key].parents():
             phase = self._phase.get(parent)
             if phase is Phase.DORMANT:
                 self._demand(parent)
@@ -229,9 +230,6 @@ class RunLoop:
             self._waiters.setdefault(each, []).append(key)
         return True
 
-    def _parents(self, key: str) -> list[str]:
-        return list(dict.fromkeys(source.step for source in self.job.steps[key].upstream()))
-
     # Endings
 
     def _end(self, key: str, outcome: str) -> None:
@@ -248,32 +246,18 @@ class RunLoop:
         self._event(EventType.STEP_SKIPPED, key, message="an optional output that it reads was not yielded")
         self._end(key, "skipped")
 
-    def _reuse(self, key: str, stored_as: str, reason: Reason, detail: str = "") -> None:
+    def _reuse(self, key: str, stored_as: str, reason: Reason) -> None:
         self.addresses[key] = self.storage.addresses(self.job.steps[key], stored_as)
-        self._event(
-            EventType.STEP_REUSED,
-            key,
-            data={"reason": reason.value, "version": self.plan.steps[key].version, "stored_as": stored_as}
-            | ({"detail": detail} if detail else {}),
-        )
-        self._end(key, "reused")
+        self._reused(key, {"reason": reason.value, "stored_as": stored_as})
 
     def _reuse_twin(self, key: str, owner: str) -> None:
-        self.addresses[key] = {
-            name: Address(address.step_key, name, address.version, address.run_id, address.kind)
-            for name, address in self.addresses[owner].items()
-        }
+        self.addresses[key] = self.addresses[owner]
         self._digests[key] = self._digests.get(owner, {})
-        self._event(
-            EventType.STEP_REUSED,
-            key,
-            data={
-                "reason": Reason.SAME_VERSION.value,
-                "detail": owner,
-                "version": self.plan.steps[key].version,
-                "stored_as": self.plan.steps[key].version,
-            },
-        )
+        version = self.plan.steps[key].version
+        self._reused(key, {"reason": Reason.SAME_VERSION.value, "detail": owner, "stored_as": version})
+
+    def _reused(self, key: str, data: dict[str, Any]) -> None:
+        self._event(EventType.STEP_REUSED, key, data={**data, "version": self.plan.steps[key].version})
         self._end(key, "reused")
 
     def _reused_by_content(self, key: str) -> bool:
@@ -329,25 +313,12 @@ class RunLoop:
             self.run_id,
             key,
             self._attempt.get(key, 0),
-            {name: given for name, source in step.inputs.items() if (given := self._input_from(source)) is not None},
+            inputs_of(step, self.addresses),
             version,
             content_key(found, self._digest_of) if found is not None else None,
             found.op_version if found is not None else None,
             is_compared=versions is not None,
         )
-
-    def _input_from(self, source: Any) -> InputFrom | None:
-        if type(source) is FromOutput:
-            return InputFrom((self.addresses[source.step][source.output],))
-        if type(source) is FromList:
-            return InputFrom(
-                tuple(
-                    self.addresses[member.step][member.output] if type(member) is FromOutput else None
-                    for member in source.members
-                ),
-                fan_in=True,
-            )
-        return None
 
     def _patience(self) -> float | None:
         """How long to wait for outcomes: until the next step has rested, or for ever."""

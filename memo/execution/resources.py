@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Self
 
-from memo.contracts.io_manager import IOManager
+from memo.contracts.io_manager import IOManager, run_log
 from memo.definition.job import resource_order
 from memo.errors import ExecutionError
-from memo.execution.context import InitResourceContext, Resources, run_log
+from memo.execution.context import InitResourceContext, Resources
 from memo.execution.failures import message_of, user_traceback
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from memo.contracts.executor import InputFrom, StepOutcome
 from memo.definition.ports import Output
 from memo.definition.retry_policy import Failure, RetryRequested
-from memo.definition.step import FromInputManager, FromJobInput, FromList, FromRunConfig, FromValue
+from memo.definition.step import FromInputManager, FromJobInput, FromList, FromOutput, FromRunConfig, FromValue
 from memo.definition.types import fits, type_name
 from memo.definition.wires import snapshot
 from memo.errors import ExecutionError, OutputLostError, did_you_mean
@@ -20,7 +20,7 @@ from memo.execution.context import OpExecutionContext
 from memo.execution.failures import error_info
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from memo.contracts.executor import Address, StepTask
     from memo.contracts.run_store import OutputRecord
@@ -31,6 +31,27 @@ if TYPE_CHECKING:
 
 CURRENT: ContextVar[StepAttempt | None] = ContextVar("memo_step", default=None)
 """The attempt that is running, for what is logged meanwhile."""
+
+
+def inputs_of(step: Step, addresses: Mapping[str, Mapping[str, Address]]) -> dict[str, InputFrom]:
+    """Where the inputs of a step that come from other steps are to be loaded from.
+
+    Args:
+        step: The step.
+        addresses: Where the outputs of every step above it are: step key -> {output: address}.
+    """
+    found: dict[str, InputFrom] = {}
+    for name, source in step.inputs.items():
+        if type(source) is FromOutput:
+            found[name] = InputFrom((addresses[source.step][source.output],))
+        elif type(source) is FromList:
+            found[name] = InputFrom(
+                tuple(
+                    addresses[member.step][member.output] if type(member) is FromOutput else None
+                    for member in source.members
+                )
+            )
+    return found
 
 
 class _LostInputError(Exception):
@@ -284,8 +305,7 @@ class StepAttempt:
             got = f"a tuple of {len(value)}" if isinstance(value, tuple) else type(value).__name__
             raise ExecutionError(
                 f"returned {got} and has {len(carrying)} outputs ({', '.join(carrying)}): "
-                f"return a tuple in their order, "
-                f"or yield Output(value, name)",
+                f"return a tuple in their order, or yield Output(value, name)",
                 where=self.step.where,
             )
         for name, each in zip(carrying, value, strict=True):

@@ -130,8 +130,8 @@ def _stale_steps(environment: RunEnvironment, expected: dict[str, str]) -> froze
 def _refusal(environment: RunEnvironment, task: StepTask) -> StepOutcome:
     error = ExecutionError(
         "its code in the worker is not what it was when the run was planned: it was edited meanwhile, "
-        "or it reads a global that "
-        "differs from process to process. Run again; or run with -j 1, or declare @op(version=)",
+        "or it reads a global that differs from process to process. Run again; or run with -j 1, or declare "
+        "@op(version=)",
         where=environment.job.steps[task.step_key].where,
     )
     return StepOutcome(

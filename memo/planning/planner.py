@@ -135,9 +135,7 @@ class _Planner:
         what stands below that."""
         self.skipped: set[FromOutput] = set()
         """Optional outputs of stored steps that were not yielded, and all outputs of steps skipped for want of them."""
-        self.parents = {
-            key: list(dict.fromkeys(source.step for source in job.steps[key].upstream())) for key in self.order
-        }
+        self.parents = {key: job.steps[key].parents() for key in self.order}
 
     def plan(self) -> Plan:
         plain = {key for key in self.order if not self.stores.memoizable(self.job.steps[key])}
@@ -444,10 +442,9 @@ def _check_boundary(job: JobDefinition, steps: Mapping[str, StepPlan], outside: 
     for key, step in steps.items():
         if step.verdict in {Verdict.REUSE, Verdict.UNNEEDED}:
             continue
-        for source in job.steps[key].upstream():
-            if source.step not in steps and source.step not in outside:
+        for parent in job.steps[key].parents():
+            if parent not in steps and parent not in outside:
                 raise SelectionError(
-                    f"{job.steps[key].where} is selected and reads from {source.step!r}, which is neither selected "
-                    f"nor stored: "
-                    f"select '*{key}', or run {source.step!r} first",
+                    f"{job.steps[key].where} is selected and reads from {parent!r}, which is neither selected nor "
+                    f"stored: select '*{key}', or run {parent!r} first",
                 )

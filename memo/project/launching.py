@@ -171,8 +171,7 @@ def _check_shared(job: JobDefinition, prepared: Prepared) -> None:
             if not out.is_nothing and not prepared.scope.get(out.io_manager_key).shares_between_processes():
                 raise DefinitionError(
                     f"its output {name!r} is kept in memory by {out.io_manager_key!r}, where other processes "
-                    f"cannot read it: "
-                    f"run in one process (-j 1), or store it in files (fs_io_manager)",
+                    f"cannot read it: run in one process (-j 1), or store it in files (fs_io_manager)",
                     where=job.steps[key].where,
                 )
 

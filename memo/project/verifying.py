@@ -11,15 +11,14 @@ from msgspec.structs import replace
 
 from memo.content import content_digest
 from memo.content.comparing import Difference, Incomparable, first_difference
-from memo.contracts.executor import InputFrom, StepTask
+from memo.contracts.executor import StepTask
 from memo.contracts.run_store import OutputRecord
 from memo.definition.names import check_tags
 from memo.definition.selection import select_steps
-from memo.definition.step import FromList, FromOutput
 from memo.errors import DefinitionError, InvocationError
 from memo.execution.logs import RunLog
 from memo.execution.retries import retry_after
-from memo.execution.step import StepAttempt
+from memo.execution.step import StepAttempt, inputs_of
 from memo.execution.storage import StepStorage
 from memo.hashing import digest
 from memo.planning import Reason, Verdict
@@ -243,7 +242,7 @@ class _Verifier:
             return VerifyOutcome.NOT_STORED, f"its input from {plan.detail!r} is not known before that has run"
         if key not in self._addresses:
             return VerifyOutcome.NOT_STORED, f"{plan.reason.value}: {plan.detail}" if plan.detail else plan.reason.value
-        missing = next((source.step for source in step.upstream() if source.step not in self._addresses), None)
+        missing = next((parent for parent in step.parents() if parent not in self._addresses), None)
         if missing is not None:
             return VerifyOutcome.NOT_STORED, f"the output of {missing!r}, which it reads, is not stored"
         if all(out.is_nothing for out in step.op.outs.values()):
@@ -276,7 +275,7 @@ class _Verifier:
         environment, scope = self._prepared.environment, self._prepared.scope
         step = self._job.steps[key]
         policy = step.retry_policy or self._job.op_retry_policy
-        task = StepTask(environment.run_id, key, inputs=self._inputs(step))
+        task = StepTask(environment.run_id, key, inputs=inputs_of(step, self._addresses))
         while True:
             storage = _ComparingStorage(environment, scope, self._addresses[key], self._digests[key])
             outcome = StepAttempt(task, environment, scope, storage, _unheard).run()
@@ -287,19 +286,6 @@ class _Verifier:
                 return storage, outcome
             sleep(wait)
             task = replace(task, attempt=task.attempt + 1)
-
-    def _inputs(self, step: Step) -> dict[str, InputFrom]:
-        found: dict[str, InputFrom] = {}
-        for name, source in step.inputs.items():
-            if type(source) is FromOutput:
-                found[name] = InputFrom((self._addresses[source.step][source.output],))
-            elif type(source) is FromList:
-                members = [
-                    self._addresses[member.step][member.output] if type(member) is FromOutput else None
-                    for member in source.members
-                ]
-                found[name] = InputFrom(tuple(members), fan_in=True)
-        return found
 
 
 class _ComparingStorage(StepStorage):

@@ -173,8 +173,7 @@ class _Resolution:
             return _declared(definition.name, word)
         raise VersionError(
             f"{type(self.strategy).__name__} gave {word!r} as its version: give a non-empty string, "
-            f"or declare one with "
-            f"@{kind}(version=)",
+            f"or declare one with @{kind}(version=)",
             where=definition.where,
         )
 
