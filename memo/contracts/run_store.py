@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
+    "Acceptance",
+    "Adoption",
+    "FileDigest",
     "History",
+    "KnownStamp",
     "Materialization",
     "OutputRecord",
     "Recipe",
@@ -21,6 +25,7 @@ __all__ = [
     "RunStore",
     "Saving",
     "Standing",
+    "UndeclaredRead",
 ]
 
 
@@ -162,6 +167,88 @@ class Saving(Struct, frozen=True):
     seconds_saved: float
 
 
+class FileDigest(Struct, frozen=True):
+    """What a file held when it was last read to the end.
+
+    Attributes:
+        looks: Its size, times and inode then: while it looks so, it need not be read again.
+        digest: Of its content.
+    """
+
+    looks: str
+    digest: str
+
+
+class KnownStamp(Struct, frozen=True):
+    """What an external source was when it was last reached.
+
+    Attributes:
+        digest: What counts in versions.
+        shown: What to show of it.
+        value: What ops are handed: plain data, or a date or time.
+        at: When, in seconds since 1970.
+    """
+
+    digest: str
+    shown: str
+    value: Any
+    at: float
+
+
+class Acceptance(Struct, frozen=True):
+    """Somebody's word that one version of a step is as good as another, which is stored.
+
+    Attributes:
+        id: Its number, by which it is revoked.
+        version: The version that the step's code, config and inputs make.
+        stored_version: The one that stands for it.
+        reason: In the user's words.
+        at: Seconds since 1970.
+        revoked_at: None while it holds.
+    """
+
+    id: int
+    job_name: str
+    step_key: str
+    version: str
+    stored_version: str
+    reason: str
+    at: float
+    revoked_at: float | None = None
+
+
+class Adoption(Struct, frozen=True):
+    """A step version whose outputs memo did not make, but was given. Whether they are right nobody has seen.
+
+    Attributes:
+        version: The step version that they are stored under.
+        files: Where each output came from: output -> file, or what else was said of it.
+    """
+
+    version: str
+    run_id: str
+    files: dict[str, str]
+    at: float
+
+
+class UndeclaredRead(Struct, frozen=True):
+    """Something that a step was seen to read and that its version does not cover.
+
+    Attributes:
+        op_version: Of the op that read it: its code and config.
+        kind: `file`, `environment`, `network`, `process`.
+        what: The path, variable, host or command.
+        where: The user's line, as ``file:line``; empty where that is unknown.
+    """
+
+    run_id: str
+    step_key: str
+    op_version: str
+    kind: str
+    what: str
+    where: str = ""
+
+
 class History(Protocol):
     """What planning and execution ask about the past. Every question is asked for many at once."""
 
@@ -201,6 +288,22 @@ class History(Protocol):
         """How long each step's body took, the median of its latest runs."""
         ...
 
+    def file_digests(self, paths: Sequence[str]) -> Mapping[str, FileDigest]:
+        """What is known of the content of files, by absolute path."""
+        ...
+
+    def known_stamps(self, sources: Sequence[str]) -> Mapping[str, KnownStamp]:
+        """What external sources were when they were last reached, by the source's name."""
+        ...
+
+    def accepted(self) -> Mapping[str, str]:
+        """The acceptances that hold: version -> the stored version that stands for it."""
+        ...
+
+    def adopted(self) -> Mapping[str, Adoption]:
+        """The step versions whose outputs were adopted and have not been made or verified since, by version."""
+        ...
+
 
 class RunStore(History, Protocol):
     """The catalog: history, and the writes of one run at a time."""
@@ -234,6 +337,42 @@ class RunStore(History, Protocol):
 
     def add_recipes(self, recipes: Iterable[Recipe], sources: Mapping[str, str]) -> None:
         """Keep what versions are made of that were never stored, and source texts by digest, in one transaction."""
+        ...
+
+    def keep_file_digests(self, digests: Mapping[str, FileDigest]) -> None:
+        """Keep what files hold, by absolute path, in one transaction."""
+        ...
+
+    def keep_stamps(self, stamps: Mapping[str, KnownStamp]) -> None:
+        """Keep what external sources were found to be, by the source's name, in one transaction."""
+        ...
+
+    def add_acceptance(self, acceptance: Acceptance) -> int:
+        """Add an acceptance, whatever id it has, and give its id. One of the same version takes an older one's place."""
+        ...
+
+    def acceptances(self, job_name: str | None = None) -> Sequence[Acceptance]:
+        """All acceptances, revoked ones too, the latest first."""
+        ...
+
+    def revoke(self, acceptance_id: int, at: float) -> Acceptance | None:
+        """Revoke an acceptance; None where there is none of this id that holds.
+
+        What has been stored under the stored version since it was accepted is no longer trusted to be that version's:
+        it counts as unfinished.
+        """
+        ...
+
+    def add_adoption(self, adoption: Adoption) -> None:
+        """Record that outputs were adopted; a materialization of the version by a run takes it away."""
+        ...
+
+    def verified(self, version: str) -> None:
+        """Record that what was adopted under a version is what the step gives."""
+        ...
+
+    def undeclared_reads(self, job_name: str) -> Sequence[UndeclaredRead]:
+        """What steps of a job were seen to read in all runs, in the order it was recorded."""
         ...
 
     def get_run(self, run_id: str) -> RunRecord | None:

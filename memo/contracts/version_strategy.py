@@ -46,6 +46,11 @@ class VersionedDefinition(Protocol):
         """The value of a hardcoded resource."""
         ...
 
+    @property
+    def ignore(self) -> frozenset[str]:
+        """The names of what its code reaches and is not to count; what it ``depends_on`` is counted by the engine."""
+        ...
+
 
 class OpVersionContext(Struct, frozen=True):
     """An op whose version is asked for.

@@ -19,6 +19,7 @@ from memo.definition.names import (
 )
 from memo.definition.ports import DEFAULT_OUTPUT, NO_VALUE, GraphIn, GraphOut
 from memo.definition.signature import read_signature
+from memo.definition.source import refuse_source
 from memo.definition.wires import GraphInput, NodeOutput, NodeOutputs
 from memo.errors import DefinitionError, did_you_mean
 
@@ -165,6 +166,8 @@ def compose(
             "takes a context, and only ops have one; take it in the ops that need it, and drop it here", where=where
         )
     parameters = {parameter.name: parameter for parameter in signature.parameters}
+    for each in parameters.values():
+        refuse_source(each.default, f"the default of the input {each.name!r}", where)
     _check_inputs(ins, list(parameters), where)
     with Composition(f"{kind} {graph_name!r}") as composition:
         returned = fn(**{each: GraphInput(composition, each) for each in parameters})

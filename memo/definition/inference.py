@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from memo.definition.names import check_instance, check_mapping, check_name
 from memo.definition.ports import DEFAULT_OUTPUT, NO_VALUE, In, Nothing, Out, Output
+from memo.definition.source import refuse_source
 from memo.definition.types import fits, type_name
 from memo.errors import DefinitionError, did_you_mean
 
@@ -62,6 +63,7 @@ def _input(name: str, annotation: Any, default: Any, given: Any, signature: Sign
         )
     if given.has_default_value:
         default = given.default_value
+    refuse_source(default, f"the default of the input {name!r}", where)
     if default is not NO_VALUE and not fits(default, expected):
         raise DefinitionError(
             f"the input {name!r} must be {type_name(expected)}, and its default is {reprlib.repr(default)}; give "

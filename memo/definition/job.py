@@ -21,7 +21,7 @@ from memo.definition.resource import (
     as_resource,
 )
 from memo.definition.retry_policy import RetryPolicy
-from memo.definition.step import Source, Step, flatten
+from memo.definition.step import Origin, Step, flatten
 from memo.errors import DefinitionError, did_you_mean
 from memo.tags import memoization_wish
 
@@ -93,7 +93,7 @@ class JobDefinition(Definition):
         }
         flat = flatten(graph_def)
         self.steps: dict[str, Step] = flat.steps
-        self.outputs: dict[str, Source] = flat.outputs
+        self.outputs: dict[str, Origin] = flat.outputs
         self.input_defaults: dict[str, Any] = flat.defaults
         self.__name__ = self.name
         self.__doc__ = description

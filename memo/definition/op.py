@@ -23,9 +23,10 @@ from memo.definition.names import (
 from memo.definition.preset import Preset, preset_from, resolve_config
 from memo.definition.retry_policy import RetryPolicy
 from memo.definition.signature import Signature, read_signature
+from memo.definition.source import check_depends_on, check_ignore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from memo.definition.config import ConfigType
     from memo.definition.ports import In, Out
@@ -41,6 +42,8 @@ class OpDefinition(Placeable):
         ins: Its inputs by name, in the order of the function's arguments, those of type Nothing last.
         outs: Its outputs by name, in order.
         compute_fn: The decorated function.
+        depends_on: What counts in its version besides: functions, classes, modules, other objects, and sources.
+        ignore: The names of what does not count, though its code reaches it.
     """
 
     kind = "op"
@@ -61,6 +64,8 @@ class OpDefinition(Placeable):
         version: str | None,
         retry_policy: RetryPolicy | None,
         preset_config: Preset | None = None,
+        depends_on: tuple[Any, ...] = (),
+        ignore: frozenset[str] = frozenset(),
     ) -> None:
         self.compute_fn = compute_fn
         self.name = name
@@ -77,6 +82,8 @@ class OpDefinition(Placeable):
         self.version = version
         self.retry_policy = retry_policy
         self.preset_config = preset_config
+        self.depends_on = depends_on
+        self.ignore = ignore
         self.__name__ = name_of(compute_fn)
         self.__qualname__ = getattr(compute_fn, "__qualname__", self.__name__)
         self.__module__ = getattr(compute_fn, "__module__", "")
@@ -133,6 +140,8 @@ class OpDefinition(Placeable):
             version=self.version,
             retry_policy=self.retry_policy,
             preset_config=preset,
+            depends_on=self.depends_on,
+            ignore=self.ignore,
         )
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -169,6 +178,8 @@ def op(
     required_resource_keys: Iterable[str] | None = None,
     tags: Mapping[str, object] | None = None,
     version: str | None = None,
+    depends_on: Sequence[Any] | None = None,
+    ignore: Iterable[str] | None = None,
     retry_policy: RetryPolicy | None = None,
 ) -> Callable[[Callable[..., Any]], OpDefinition]: ...
 
@@ -184,6 +195,8 @@ def op(
     required_resource_keys: Iterable[str] | None = None,
     tags: Mapping[str, object] | None = None,
     version: str | None = None,
+    depends_on: Sequence[Any] | None = None,
+    ignore: Iterable[str] | None = None,
     retry_policy: RetryPolicy | None = None,
 ) -> OpDefinition | Callable[[Callable[..., Any]], OpDefinition]:
     """Make a function an op: a unit of work with named inputs and outputs.
@@ -203,6 +216,10 @@ def op(
         required_resource_keys: The resources read from ``context.resources``.
         tags: For example ``{"memo/priority": 5}``.
         version: Any non-empty string; counts in place of what the version strategy would say of the code.
+        depends_on: What the op reaches in ways that cannot be seen: functions, classes, modules and other objects,
+            which count as if its code named them; paths of files and folders; and `Source`.
+        ignore: The names of what is not to count though the code reaches it, as `memo why` shows them:
+            ``helpers.LOG_LEVEL``, ``numpy``.
         retry_policy: What to do when the op fails.
 
     Raises:
@@ -234,6 +251,8 @@ def op(
             tags=check_tags(tags, where),
             version=check_version(version, where),
             retry_policy=retry_policy,
+            depends_on=check_depends_on(depends_on, where),
+            ignore=check_ignore(ignore, where),
         )
 
     return define if compute_fn is None else define(compute_fn)

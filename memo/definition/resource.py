@@ -19,10 +19,11 @@ from memo.definition.names import (
 )
 from memo.definition.preset import Preset, preset_from, resolve_config
 from memo.definition.signature import takes_context
+from memo.definition.source import check_depends_on, check_ignore
 from memo.errors import DefinitionError, InvocationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Self
 
     from memo.contracts.io_manager import InputContext, IOManagerSpec, OutputContext
@@ -50,6 +51,8 @@ class ResourceDefinition(Definition):
         required_resource_keys: Iterable[str] | None = None,
         version: str | None = None,
         *,
+        depends_on: Sequence[Any] | None = None,
+        ignore: Iterable[str] | None = None,
         name: str | None = None,
         hardcoded_value: Any = _NOT_HARDCODED,
     ) -> None:
@@ -63,6 +66,8 @@ class ResourceDefinition(Definition):
         self.config_schema = _compiled(config_schema, self.where)
         self.required_resource_keys = check_resource_keys(required_resource_keys, self.where)
         self.version = check_version(version, self.where)
+        self.depends_on = check_depends_on(depends_on, self.where)
+        self.ignore = check_ignore(ignore, self.where)
         self.preset_config: Preset | None = None
         self.takes_context = takes_context(resource_fn, self.where)
         self.__name__ = self.name
@@ -177,6 +182,8 @@ class IOManagerDefinition(ResourceDefinition):
         *,
         output_config_schema: Any = None,
         input_config_schema: Any = None,
+        depends_on: Sequence[Any] | None = None,
+        ignore: Iterable[str] | None = None,
         name: str | None = None,
         hardcoded_value: Any = _NOT_HARDCODED,
     ) -> None:
@@ -186,6 +193,8 @@ class IOManagerDefinition(ResourceDefinition):
             description,
             required_resource_keys,
             version,
+            depends_on=depends_on,
+            ignore=ignore,
             name=name,
             hardcoded_value=hardcoded_value,
         )
@@ -234,6 +243,8 @@ class InputManagerDefinition(IOManagerDefinition):
         version: str | None = None,
         *,
         input_config_schema: Any = None,
+        depends_on: Sequence[Any] | None = None,
+        ignore: Iterable[str] | None = None,
     ) -> None:
         super().__init__(
             load_fn,
@@ -242,6 +253,8 @@ class InputManagerDefinition(IOManagerDefinition):
             required_resource_keys,
             version,
             input_config_schema=input_config_schema,
+            depends_on=depends_on,
+            ignore=ignore,
         )
         manager = _FunctionInputManager(load_fn if self.takes_context else lambda _: load_fn())
         self.load_fn = load_fn
@@ -299,6 +312,9 @@ def resource(
     description: str | None = None,
     required_resource_keys: Iterable[str] | None = None,
     version: str | None = None,
+    *,
+    depends_on: Sequence[Any] | None = None,
+    ignore: Iterable[str] | None = None,
 ) -> Callable[[Callable[..., Any]], ResourceDefinition]: ...
 
 
@@ -307,6 +323,9 @@ def resource(
     description: str | None = None,
     required_resource_keys: Iterable[str] | None = None,
     version: str | None = None,
+    *,
+    depends_on: Sequence[Any] | None = None,
+    ignore: Iterable[str] | None = None,
 ) -> ResourceDefinition | Callable[[Callable[..., Any]], ResourceDefinition]:
     """Make a function a resource: something that ops share, made once for a run.
 
@@ -319,6 +338,8 @@ def resource(
         required_resource_keys: Resources it reads from ``init_context.resources``; they are made before it, and
             their versions count in its own.
         version: Counts in place of what the version strategy would say of its code.
+        depends_on: What it reaches in ways that cannot be seen; see `op`.
+        ignore: The names of what is not to count though its code reaches it; see `op`.
 
     >>> @resource(config_schema={"path": str})
     ... def database(init_context):
@@ -330,7 +351,9 @@ def resource(
         return ResourceDefinition(config_schema)
 
     def define(fn: Callable[..., Any]) -> ResourceDefinition:
-        return ResourceDefinition(fn, config_schema, description, required_resource_keys, version)
+        return ResourceDefinition(
+            fn, config_schema, description, required_resource_keys, version, depends_on=depends_on, ignore=ignore
+        )
 
     return define
 
@@ -403,6 +426,9 @@ def input_manager(
     input_config_schema: Any = None,
     required_resource_keys: Iterable[str] | None = None,
     version: str | None = None,
+    *,
+    depends_on: Sequence[Any] | None = None,
+    ignore: Iterable[str] | None = None,
 ) -> Callable[[Callable[..., Any]], InputManagerDefinition]: ...
 
 
@@ -412,18 +438,28 @@ def input_manager(
     input_config_schema: Any = None,
     required_resource_keys: Iterable[str] | None = None,
     version: str | None = None,
+    *,
+    depends_on: Sequence[Any] | None = None,
+    ignore: Iterable[str] | None = None,
 ) -> InputManagerDefinition | Callable[[Callable[..., Any]], InputManagerDefinition]:
     """Make a function that loads an input, named by ``In(input_manager_key=)``.
 
     The function takes the `InputContext` and returns the value. For an input that nothing is connected to, its code,
-    its config and the input's config are what the input's version is made of.
+    its config and the input's config are what the input's version is made of. ``depends_on`` and ``ignore`` as in `op`.
     """
     if _is_bare(config_schema):
         return InputManagerDefinition(config_schema)
 
     def define(fn: Callable[..., Any]) -> InputManagerDefinition:
         return InputManagerDefinition(
-            fn, config_schema, description, required_resource_keys, version, input_config_schema=input_config_schema
+            fn,
+            config_schema,
+            description,
+            required_resource_keys,
+            version,
+            input_config_schema=input_config_schema,
+            depends_on=depends_on,
+            ignore=ignore,
         )
 
     return define

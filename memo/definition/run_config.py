@@ -11,6 +11,7 @@ from memo.definition.config import ABSENT, resolve_into
 from memo.definition.config_resolving import FieldType, NoneableType, SelectorType, ShapeType
 from memo.definition.ports import DEFAULT_IO_MANAGER_KEY, NO_VALUE
 from memo.definition.resource import IOManagerDefinition
+from memo.definition.source import Source
 from memo.definition.step import FromInputManager, FromJobInput, FromList, FromRunConfig, config_path
 from memo.definition.types import fits, type_name
 from memo.errors import ConfigError, ConfigProblem, did_you_mean
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from memo.definition.job import JobDefinition
     from memo.definition.op import OpDefinition
     from memo.definition.resource import ResourceDefinition
-    from memo.definition.step import Source, Step
+    from memo.definition.step import Origin, Step
 
 
 class RunConfig(Struct, frozen=True):
@@ -322,9 +323,14 @@ class _Resolving:
                 at, f"the input {name!r} of {step.where} is not connected: connect it, give it a default, "
             )
             return
+        self._refuse_source(found, at)
         self.found.inputs[step.key, name] = found
 
-    def _job_inputs(self, step: Step, name: str, source: Source) -> None:
+    def _refuse_source(self, value: Any, path: str) -> None:
+        if isinstance(value, Source):
+            self._problem(path, f"is the source {value.name!r}; pass a source to the op in a graph's body")
+
+    def _job_inputs(self, step: Step, name: str, source: Origin) -> None:
         for each in source.members if type(source) is FromList else (source,):
             if type(each) is not FromJobInput:
                 continue
@@ -333,6 +339,7 @@ class _Resolving:
             if value is NO_VALUE:
                 self._missing_value(at, "the job's input has no value: give it in input_values, as a default, ")
                 continue
+            self._refuse_source(value, at)
             self.found.job_inputs[each.name] = value
             if type(source) is FromJobInput:
                 self._check_type(step, name, value, at)

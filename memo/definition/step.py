@@ -11,6 +11,7 @@ from memo.definition.graph import GraphDefinition
 from memo.definition.op import OpDefinition
 from memo.definition.ports import NO_VALUE, In
 from memo.definition.retry_policy import RetryPolicy
+from memo.definition.source import Source
 from memo.definition.types import fits, type_name
 from memo.definition.wires import FanIn, GraphInput, Literal, NodeOutput
 from memo.errors import DefinitionError
@@ -61,13 +62,19 @@ class FromInputManager(Struct, frozen=True):
     key: str
 
 
+class FromSource(Struct, frozen=True, eq=False):
+    """The input is what an external source gives."""
+
+    source: Source
+
+
 class FromList(Struct, frozen=True, eq=False):
     """The input is a list, each member of which comes from somewhere."""
 
-    members: tuple[FromOutput | FromValue | FromJobInput, ...]
+    members: tuple[FromOutput | FromValue | FromJobInput | FromSource, ...]
 
 
-Source = FromOutput | FromValue | FromJobInput | FromRunConfig | FromInputManager | FromList
+Origin = FromOutput | FromValue | FromJobInput | FromRunConfig | FromInputManager | FromSource | FromList
 
 
 class Step(Struct, frozen=True, eq=False):
@@ -81,7 +88,7 @@ class Step(Struct, frozen=True, eq=False):
 
     key: str
     op: OpDefinition
-    inputs: dict[str, Source]
+    inputs: dict[str, Origin]
     tags: dict[str, str]
     retry_policy: RetryPolicy | None = None
 
@@ -107,6 +114,16 @@ class Step(Struct, frozen=True, eq=False):
                     if type(member) is FromOutput:
                         yield member
 
+    def sources(self) -> Iterator[Source]:
+        """The external sources wired to it or named in its op's ``depends_on``, in this order."""
+        for origin in self.inputs.values():
+            for each in origin.members if type(origin) is FromList else (origin,):
+                if type(each) is FromSource:
+                    yield each.source
+        for each in self.op.depends_on:
+            if isinstance(each, Source):
+                yield each
+
     def parents(self) -> list[str]:
         """The steps it reads from or waits for, each once, in the order of its inputs."""
         return list(dict.fromkeys(source.step for source in self.upstream()))
@@ -127,7 +144,7 @@ class Flat(Struct, frozen=True, eq=False):
     """
 
     steps: dict[str, Step]
-    outputs: dict[str, Source]
+    outputs: dict[str, Origin]
     defaults: dict[str, Any]
 
 
@@ -138,7 +155,7 @@ def flatten(graph: GraphDefinition) -> Flat:
         DefinitionError: What is connected cannot be right.
     """
     flattening = _Flattening()
-    inputs: dict[str, Source] = {name: FromJobInput(name) for name in graph.input_names}
+    inputs: dict[str, Origin] = {name: FromJobInput(name) for name in graph.input_names}
     outputs = flattening.graph(graph, "", inputs, graph.tags, None)
     defaults = {name: _shared_default(readers) for name, readers in flattening.readers.items()}
     defaults = {name: default for name, default in defaults.items() if default is not NO_VALUE}
@@ -166,20 +183,22 @@ class _Flattening:
         self,
         graph: GraphDefinition,
         key: str,
-        inputs: dict[str, Source],
+        inputs: dict[str, Origin],
         tags: dict[str, str],
         policy: RetryPolicy | None,
-    ) -> dict[str, Source]:
+    ) -> dict[str, Origin]:
         """Add the steps of a graph placed under a key; gives where its outputs come from."""
-        made: dict[str, dict[str, Source]] = {}
+        made: dict[str, dict[str, Origin]] = {}
 
-        def source_of(wire: Wire) -> Source:
+        def source_of(wire: Wire) -> Origin:
             if type(wire) is NodeOutput:
                 return made[wire.node_name][wire.output_name]
             if type(wire) is GraphInput:
                 return inputs[wire.name]
             if type(wire) is Literal:
                 return FromValue(wire.value)
+            if isinstance(wire, Source):
+                return FromSource(wire)
             assert type(wire) is FanIn
             members: Any = tuple(
                 [source_of(each) for each in wire.members]
@@ -193,7 +212,7 @@ class _Flattening:
             node_tags = {**tags, **definition.tags, **node.settings.tags}
             node_policy = node.settings.retry_policy or policy
             if isinstance(definition, GraphDefinition):
-                inner: dict[str, Source] = {
+                inner: dict[str, Origin] = {
                     each: _into_graph(definition, each, wires.get(each), node_key) for each in definition.input_names
                 }
                 made[name] = self.graph(definition, node_key, inner, node_tags, node_policy)
@@ -216,24 +235,25 @@ class _Flattening:
             if type(source) is FromJobInput:
                 self.readers.setdefault(source.name, []).append(declared)
 
-    def _problem(self, declared: In, source: Source) -> str:
+    def _problem(self, declared: In, source: Origin) -> str:
         """What is wrong with connecting an input so; empty where nothing is."""
         if type(source) is FromOutput:
             return "" if declared.is_nothing or not self._is_nothing(source) else _carries_nothing(source)
         if type(source) is FromValue:
-            if declared.is_nothing:
-                return "is of type Nothing and takes outputs to wait for, not a value"
-            if not fits(source.value, declared.dagster_type):
-                return f"must be {type_name(declared.dagster_type)} and is {type(source.value).__name__}"
+            return _value_problem(declared, source.value)
+        if type(source) is FromSource:
+            return _source_problem(declared, source.source)
         if type(source) is FromList:
             if not declared.is_nothing and not fits([], declared.dagster_type):
                 return f"must be {type_name(declared.dagster_type)} and got a list of outputs"
             return next(filter(None, [self._member_problem(declared, each) for each in source.members]), "")
         return ""
 
-    def _member_problem(self, declared: In, member: Source) -> str:
+    def _member_problem(self, declared: In, member: Origin) -> str:
         if type(member) is FromOutput:
             return self._problem(declared, member)
+        if type(member) is FromSource:
+            return ""
         if type(member) is FromValue:
             return "is of type Nothing and takes outputs to wait for, not values" if declared.is_nothing else ""
         if type(member) is FromJobInput:
@@ -247,6 +267,23 @@ class _Flattening:
         return self.steps[source.step].op.outs[source.output].is_nothing
 
 
+def _value_problem(declared: In, value: Any) -> str:
+    if declared.is_nothing:
+        return "is of type Nothing and takes outputs to wait for, not a value"
+    if not fits(value, declared.dagster_type):
+        return f"must be {type_name(declared.dagster_type)} and is {type(value).__name__}"
+    return ""
+
+
+def _source_problem(declared: In, source: Source) -> str:
+    example = source.example
+    if declared.is_nothing or example is NO_VALUE or fits(example, declared.dagster_type):
+        return ""
+    return (
+        f"must be {type_name(declared.dagster_type)}, and the source {source.name!r} gives {type(example).__name__}"
+    )
+
+
 def _carries_nothing(source: FromOutput) -> str:
     return (
         f"is connected to the output {source.output!r} of {source.step!r}, which is of type Nothing and carries no "
@@ -254,7 +291,7 @@ def _carries_nothing(source: FromOutput) -> str:
     )
 
 
-def _into_graph(graph: GraphDefinition, name: str, source: Source | None, key: str) -> Source:
+def _into_graph(graph: GraphDefinition, name: str, source: Origin | None, key: str) -> Origin:
     """Where an input of a placed graph comes from: what is connected, or its default, or the run config."""
     if source is not None and type(source) is not FromRunConfig:
         return source
@@ -262,8 +299,8 @@ def _into_graph(graph: GraphDefinition, name: str, source: Source | None, key: s
     return (source or FromRunConfig(graph=key, name=name)) if default is NO_VALUE else FromValue(default)
 
 
-def _inputs(op: OpDefinition, wires: dict[str, Source]) -> dict[str, Source]:
-    found: dict[str, Source] = {}
+def _inputs(op: OpDefinition, wires: dict[str, Origin]) -> dict[str, Origin]:
+    found: dict[str, Origin] = {}
     for name, declared in op.ins.items():
         source = wires.get(name)
         if declared.is_nothing:
@@ -278,7 +315,7 @@ def _inputs(op: OpDefinition, wires: dict[str, Source]) -> dict[str, Source]:
     return found
 
 
-def _is_empty(source: Source) -> bool:
+def _is_empty(source: Origin) -> bool:
     """Whether a source gives an input of type Nothing nothing to wait for."""
     kind = type(source)
     return kind is FromJobInput or kind is FromRunConfig or (type(source) is FromValue and source.value is None)

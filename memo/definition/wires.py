@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from memo.definition.definition import Definition
 from memo.definition.names import called_at
+from memo.definition.source import Source
 from memo.errors import DefinitionError, did_you_mean
 
 if TYPE_CHECKING:
@@ -147,12 +148,12 @@ class Literal(Struct, frozen=True, eq=False):
 
 
 class FanIn(Struct, frozen=True, eq=False):
-    """A list of handles and literals, in order."""
+    """A list of handles, sources and literals, in order."""
 
-    members: tuple[NodeOutput | GraphInput | Literal, ...]
+    members: tuple[NodeOutput | GraphInput | Literal | Source, ...]
 
 
-Wire = NodeOutput | GraphInput | Literal | FanIn
+Wire = NodeOutput | GraphInput | Literal | FanIn | Source
 
 
 class RefusedError(Exception):
@@ -170,6 +171,8 @@ def wire_of(value: Any, composition: Composition) -> Wire:
         return _own(value, composition)
     if kind is list and any(issubclass(type(member), _HANDLES) for member in value):
         return FanIn(tuple([_member(member, composition) for member in value]))
+    if issubclass(kind, Source):
+        return value  # type: ignore[no-any-return]
     if issubclass(kind, Definition):
         raise RefusedError(_definition_refusal(value))
     return Literal(value if kind in _ATOMS else snapshot(value))
@@ -184,7 +187,7 @@ def _own(handle: NodeOutput | GraphInput, composition: Composition) -> NodeOutpu
     return handle
 
 
-def _member(member: Any, composition: Composition) -> NodeOutput | GraphInput | Literal:
+def _member(member: Any, composition: Composition) -> NodeOutput | GraphInput | Literal | Source:
     found = wire_of(member, composition)
     if isinstance(found, FanIn):
         raise RefusedError("got a list of lists of outputs; a fan-in is one flat list")
@@ -192,12 +195,16 @@ def _member(member: Any, composition: Composition) -> NodeOutput | GraphInput | 
 
 
 def _definition_refusal(value: Any) -> str:
+    if value.kind == "source":
+        return (
+            f"got the source {value.name!r} within a value; pass it on its own, or in a flat list (fan-in)"
+        )
     if value.kind in {"op", "graph"}:
         return f"got the {value.kind} {value.name!r} itself; call it to pass its output: {value.name}()"
     return f"got the {value.kind} {value.name!r}; an input is an output of an op, an input of the graph, or plain data"
 
 
-_HANDLES = (Handle, NodeOutputs)
+_HANDLES = (Handle, NodeOutputs, Source)
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 
