@@ -9,7 +9,7 @@ import pytest
 
 from memo import JobDefinition, OpVersionContext, Out, VersionStrategy, job, op
 from memo.contracts.executor import Address
-from memo.contracts.run_store import Recipe, RecipePart
+from memo.contracts.run_store import Adoption, FileDigest, KnownStamp, Recipe, RecipePart
 from memo.definition.run_config import resolve_run_config
 from memo.definition.selection import select_steps
 from memo.errors import SelectionError
@@ -41,6 +41,7 @@ class World:
         self.known_aliases: dict[str, str] = {}
         self.plain: set[str] = set()
         self.being_replaced: set[str] = set()
+        self.adoptions: dict[str, Adoption] = {}
         self.asked = 0
 
     # Stores
@@ -77,6 +78,18 @@ class World:
 
     def replaced(self) -> set[str]:
         return set()
+
+    def adopted(self) -> dict[str, Adoption]:
+        return self.adoptions
+
+    def accepted(self) -> dict[str, str]:
+        raise AssertionError("versions are made of it, plans are not")
+
+    def file_digests(self, paths: Sequence[str]) -> dict[str, FileDigest]:
+        raise AssertionError("versions are made of it, plans are not")
+
+    def known_stamps(self, sources: Sequence[str]) -> dict[str, KnownStamp]:
+        raise AssertionError("versions are made of it, plans are not")
 
     def unfinished(self) -> set[str]:
         return self.being_replaced
@@ -414,3 +427,59 @@ def test_a_renamed_part_is_no_difference() -> None:
     renamed = difference(recipe(old="h1", kept="h2"), recipe(new="h1", kept="h3"))
 
     assert renamed == (Reason.CODE_CHANGED, "kept")
+
+
+def test_what_was_accepted_is_reused_and_what_is_below_keeps_its_version() -> None:
+    world = World()
+    world.ran(chain, ONE, CONTENTS)
+    two = ByTable(b="2")
+    before, changed = versions_of(chain, ONE), versions_of(chain, two)
+    accepted = {changed.steps["b"].version: before.steps["b"].version}
+    versions = resolve_versions(chain, resolve_run_config(chain, {}), two, {}, accepted=accepted)
+    found = make_plan(chain, versions, world, world, selected=frozenset(chain.steps))
+
+    assert found.is_null
+    assert found.steps["b"].reason is Reason.ACCEPTED
+    assert found.steps["c"].reason is Reason.STORED
+    assert versions.steps["b"].computed == changed.steps["b"].version
+    assert {key: step.version for key, step in versions.steps.items()} == {
+        key: step.version for key, step in before.steps.items()
+    }
+
+
+def test_what_was_accepted_and_is_gone_runs() -> None:
+    world = World()
+    world.ran(chain, ONE, CONTENTS)
+    two = ByTable(b="2")
+    accepted = {versions_of(chain, two).steps["b"].version: versions_of(chain, ONE).steps["b"].version}
+    versions = resolve_versions(chain, resolve_run_config(chain, {}), two, {}, accepted=accepted)
+    world.lose("b", "c", "d")
+    found = make_plan(chain, versions, world, world, selected=frozenset(chain.steps))
+
+    assert found.steps["b"].verdict is Verdict.RUN
+
+
+def test_what_was_adopted_says_so() -> None:
+    world = World()
+    world.ran(chain, ONE, CONTENTS)
+    version = versions_of(chain, ONE).steps["b"].version
+    world.adoptions[version] = Adoption(version, "run", {"result": "old/b.parquet"}, 1.0)
+    found = plan(chain, ONE, world).steps["b"]
+
+    assert (found.verdict, found.reason) == (Verdict.REUSE, Reason.STORED)
+    assert found.detail == "adopted from old/b.parquet, not verified"
+
+
+def test_a_refactoring_of_the_first_of_a_thousand_steps_is_one_run_and_the_rest_maybe() -> None:
+    @job
+    def long() -> None:
+        value = a()
+        for _ in range(999):
+            value = b(value)
+
+    world = World()
+    world.ran(long, ONE, dict.fromkeys(long.steps, "X"))
+    found = plan(long, ByTable(a="2"), world)
+
+    assert found.steps["a"].verdict is Verdict.RUN
+    assert found.count(Verdict.MAYBE) == 999

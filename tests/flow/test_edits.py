@@ -135,7 +135,7 @@ def test_renaming_and_moving_is_a_hit(workspace) -> None:
 
 
 def test_a_plan_says_run_and_maybe_and_the_run_cuts_off(workspace) -> None:
-    """A refactor of the first op of a chain that leaves its value equal: one RUN, the rest MAYBE, one executed."""
+    """A refactor of the first of 1,000 steps that leaves its value equal: 1 RUN, 999 MAYBE, 1 executed."""
     workspace.write(
         "pipeline.py",
         """
@@ -152,7 +152,7 @@ def test_a_plan_says_run_and_maybe_and_the_run_cuts_off(workspace) -> None:
         @job
         def chain():
             x = first()
-            for _ in range(50):
+            for _ in range(999):
                 x = then(x)
         """,
     )
@@ -163,6 +163,6 @@ def test_a_plan_says_run_and_maybe_and_the_run_cuts_off(workspace) -> None:
 
     verdicts = [verdict for verdict, _ in after.plan.values()]
     assert verdicts.count("RUN") == 1
-    assert verdicts.count("MAYBE") == 50
+    assert verdicts.count("MAYBE") == 999
     assert after.ran == ["first"]
-    assert workspace.run().plan["then_50"] == ["REUSE", "stored under this version"]
+    assert workspace.run().plan["then_999"] == ["REUSE", "stored under this version"]
