@@ -131,6 +131,12 @@ from memo.definition.retry_policy import (
 from memo.definition.retry_policy import (
     RetryRequested as RetryRequested,
 )
+from memo.definition.source import (
+    Source as Source,
+)
+from memo.definition.source import (
+    source as source,
+)
 from memo.errors import MemoError as MemoError
 from memo.errors import OutputLostError as OutputLostError
 from memo.events import Event as Event
@@ -158,6 +164,12 @@ from memo.planning import Plan as Plan
 from memo.planning import Reason as Reason
 from memo.planning import StepPlan as StepPlan
 from memo.planning import Verdict as Verdict
+from memo.project.accepting import accept_version as accept_version
+from memo.project.accepting import revoke_acceptance as revoke_acceptance
+from memo.project.adopting import adopt_outputs as adopt_outputs
+from memo.project.front import (
+    DeclaredVersionStrategy as DeclaredVersionStrategy,
+)
 from memo.project.front import (
     SourceHashVersionStrategy as SourceHashVersionStrategy,
 )

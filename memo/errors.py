@@ -5,6 +5,8 @@ MemoError
 ├── ConfigError          run config that does not fit the schema; every problem at once, each with its path
 ├── InvocationError      an op, resource or result asked for something it cannot give
 ├── VersionError         a version could not be determined
+│   └── SourceError      an external source is not what it was said to be
+│       └── UnreachableError  it could not be reached: what was last known of it may do
 ├── SelectionError       a step selection that names nothing, or cannot be read
 ├── TargetError          no job could be loaded from what the command line named
 ├── HomeError            the home (``.memo``) cannot be used
@@ -15,6 +17,7 @@ MemoError
 ├── MissingExtraError    an optional package is not installed
 └── ExecutionError       a step could not be carried out, for a reason outside its body
     ├── MaxRetriesError  every attempt that the retry policy allows has failed
+    ├── SourceChangedError  what the step read was changed while it ran
     └── WorkerDiedError  the process that ran the step died
 
 Each says in one line what is wrong in the user's words, where, and what to do.
@@ -42,8 +45,11 @@ __all__ = [
     "OutputLostError",
     "RunNotFoundError",
     "SelectionError",
+    "SourceChangedError",
+    "SourceError",
     "StorageError",
     "TargetError",
+    "UnreachableError",
     "VersionError",
     "WorkerDiedError",
     "did_you_mean",
@@ -135,6 +141,14 @@ class VersionError(MemoError):
     """A version could not be determined."""
 
 
+class SourceError(VersionError):
+    """An external source is not what it was said to be, or could not be reached."""
+
+
+class UnreachableError(SourceError):
+    """An external source could not be reached: what was last known of it may do, where the user said so."""
+
+
 class SelectionError(MemoError):
     """A step selection that names nothing, or cannot be read."""
 
@@ -178,6 +192,10 @@ class ExecutionError(MemoError):
 
 class MaxRetriesError(ExecutionError):
     """Every attempt that the retry policy allows has failed."""
+
+
+class SourceChangedError(ExecutionError):
+    """An external source was changed while a step read it: what came of it is neither the old nor the new."""
 
 
 class WorkerDiedError(ExecutionError):

@@ -7,6 +7,7 @@ against accident, not against an adversary.
 
 from __future__ import annotations
 
+from itertools import chain
 from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -58,9 +59,7 @@ def value_digest(value: object) -> str:
 
 
 def _tagged(out: bytearray, tag: bytes, body: bytes) -> None:
-    out += tag
-    out += b"%d:" % len(body)
-    out += body
+    out += b"%b%d:%b" % (tag, len(body), body)
 
 
 def _text(value: str) -> bytes:
@@ -68,8 +67,7 @@ def _text(value: str) -> bytes:
 
 
 def _encode_many(tag: bytes, values: Iterable[object], count: int, out: bytearray) -> None:
-    out += tag
-    out += b"%d:" % count
+    out += b"%b%d:" % (tag, count)
     for value in values:
         _encode(value, out)
 
@@ -80,17 +78,20 @@ def _encode_unordered(tag: bytes, values: Iterable[object], out: bytearray) -> N
 
 
 def _encode(value: Any, out: bytearray) -> None:
+    # The commonest first; each written out, as a plan encodes tens of thousands.
     kind = type(value)
-    if value is None:
+    if kind is str:
+        text = value.encode("utf-8", "surrogatepass")
+        out += b"s%d:%b" % (len(text), text)
+    elif kind is int:
+        digits = b"%x" % value
+        out += b"i%d:%b" % (len(digits), digits)
+    elif value is None:
         out += b"N"
     elif kind is bool:
         out += b"T" if value else b"F"
-    elif kind is int:
-        _tagged(out, b"i", b"%x" % value)
     elif kind is float:
         _tagged(out, b"f", value.hex().encode())
-    elif kind is str:
-        _tagged(out, b"s", _text(value))
     elif kind is bytes:
         _tagged(out, b"b", value)
     else:
@@ -103,7 +104,7 @@ def _encode_container(value: Any, kind: type, out: bytearray) -> None:
     elif kind is tuple:
         _encode_many(b"t", value, len(value), out)
     elif kind is dict:
-        _encode_many(b"d", (part for item in value.items() for part in item), 2 * len(value), out)
+        _encode_many(b"d", chain.from_iterable(value.items()), 2 * len(value), out)
     elif kind is set:
         _encode_unordered(b"S", value, out)
     elif kind is frozenset:

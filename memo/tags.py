@@ -27,6 +27,9 @@ ROOT_RUN_ID_TAG = "memo/root_run_id"
 RESUME_RETRY_TAG = "memo/is_resume_retry"
 STEP_SELECTION_TAG = "memo/step_selection"
 
+ADOPTED_TAG = "memo/adopted"
+"""On a run that stored outputs which it was given, and ran nothing."""
+
 
 def memoization_wish(job_tags: Mapping[str, object], run_tags: Mapping[str, object], *, where: str = "") -> bool | None:
     """Read what the tags say of memoization; the run's word counts before the job's.

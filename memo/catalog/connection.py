@@ -68,7 +68,7 @@ class Database:
                 self._raise_explained(error)
                 raise
 
-    def write(self, work: Callable[[Connection], None]) -> None:
+    def write(self, work: Callable[[Connection], Answer]) -> Answer:
         """Do some work in one transaction: it is kept whole, or not at all."""
         if self._read_only:
             raise HomeError("the catalog was opened for reading only", where=str(self.path))
@@ -76,7 +76,7 @@ class Database:
             try:
                 connection = self._opened(create=True)
                 assert connection is not None
-                _in_transaction(connection, work)
+                return _in_transaction(connection, work)
             except Exception as error:
                 self._raise_explained(error)
                 raise
@@ -228,13 +228,14 @@ def _migrate(connection: Connection, *, number: int, statements: tuple[str, ...]
         connection.execute(f"PRAGMA user_version = {number}")
 
 
-def _in_transaction(connection: Connection, work: Callable[[Connection], None]) -> None:
+def _in_transaction(connection: Connection, work: Callable[[Connection], Answer]) -> Answer:
     # IMMEDIATE: a transaction that begins by reading could not wait for another writer, and would fail.
     connection.execute("BEGIN IMMEDIATE")
     try:
-        work(connection)
+        answer = work(connection)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+    return answer

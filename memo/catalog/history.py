@@ -92,7 +92,9 @@ _SECONDS = """
 SELECT key.value, materializations.seconds
 FROM json_each(?) AS key
 JOIN materializations ON materializations.id IN (
-    SELECT id FROM materializations WHERE job_name = ? AND step_key = key.value ORDER BY id DESC LIMIT ?
+    SELECT id FROM materializations
+    WHERE job_name = ? AND step_key = key.value AND seconds > 0
+    ORDER BY id DESC LIMIT ?
 )
 """
 

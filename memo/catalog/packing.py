@@ -45,12 +45,14 @@ def _shown(value: object) -> str:
 
 
 _encoder = Encoder(enc_hook=_stand_in)
+_exact_encoder = Encoder()
 _any = Decoder()
 _error = Decoder(ErrorInfo)
 _recipe = Decoder(tuple[str, tuple[_KeptPart, ...]])
 _steps = Decoder(dict[str, tuple[str, str, str]])
 _counts = Decoder(dict[str, int])
-_versions = Decoder(dict[str, str])
+_texts = Decoder(dict[str, str])
+_details = Decoder(dict[str, Any])
 
 
 def storable(text: str) -> str:
@@ -103,6 +105,11 @@ def pack(value: Any) -> bytes:
     return _closed(_encoded(value))
 
 
+def pack_exactly(value: Any) -> bytes:
+    """Turn into bytes what consists of nothing but None, bools, floats, whole numbers, text, bytes and lists."""
+    return _closed(_exact_encoder.encode(value))
+
+
 def pack_some(value: Any) -> bytes | None:
     """Turn a value into bytes, and nothing (None, or an empty dict) into none."""
     return None if value is None or value == {} else pack(value)
@@ -119,6 +126,11 @@ def _opened(packed: bytes) -> bytes:
 def unpack(packed: bytes | None) -> Any:
     """Read what `pack` made; None where there was nothing."""
     return None if packed is None else _any.decode(_opened(packed))
+
+
+def unpack_details(packed: bytes | None) -> dict[str, Any]:
+    """Read the details of an event that `pack_some` made."""
+    return {} if packed is None else _details.decode(_opened(packed))
 
 
 def unpack_error(packed: bytes | None) -> ErrorInfo | None:
@@ -170,9 +182,14 @@ class VersionSet:
         return _closed(self._encoded)
 
 
+def unpack_files(packed: bytes | None) -> dict[str, str]:
+    """Read where the outputs of an adoption came from, that `pack` made."""
+    return {} if packed is None else _texts.decode(_opened(packed))
+
+
 def unpack_versions(packed: bytes | None) -> dict[str, str]:
     """Read the versions of a run's steps."""
-    return {} if packed is None else _versions.decode(_opened(packed))
+    return {} if packed is None else _texts.decode(_opened(packed))
 
 
 def pack_text(text: str) -> bytes:

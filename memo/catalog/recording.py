@@ -56,7 +56,7 @@ SELECT max(
 )
 """
 
-_VERSION, _LOCAL_KEY = 4, 5
+_RUN_ID, _VERSION, _LOCAL_KEY = 0, 4, 5
 """Where these stand in the row of a materialization less its id."""
 
 _OUTPUT_NAME, _CONTENT_DIGEST = 1, 4
@@ -83,6 +83,16 @@ _ADD_REPLACED = "INSERT OR REPLACE INTO replaced (version, since) VALUES (?, ?)"
 _BEGIN_REPLACING = "INSERT OR REPLACE INTO replacing (version, run_id) VALUES (?, ?)"
 
 _END_REPLACING = "DELETE FROM replacing WHERE version = ?"
+
+# What a run stores that was planned while a version was accepted in the place of its steps' own, and revoked since.
+_KEEP_REPLACING = """
+INSERT OR IGNORE INTO replacing (version, run_id)
+SELECT stored_version, runs.run_id
+FROM acceptances JOIN runs ON runs.run_id = ? AND runs.started_at <= acceptances.revoked_at
+WHERE stored_version = ? AND revoked_at IS NOT NULL
+"""
+
+_END_ADOPTION = "DELETE FROM adoptions WHERE version = ? AND run_id <> ?"
 
 _ADD_LOCAL_KEY = "INSERT OR IGNORE INTO local_keys (local_key) VALUES (?)"
 
@@ -222,9 +232,12 @@ def recipe_row(recipe: Recipe) -> Row:
 
 def add_materializations(connection: Connection, rows: StepRows, sources: Mapping[str, str]) -> None:
     """Add materializations in the place of earlier ones of the same step in the same run."""
-    numbered = list(enumerate(rows.by_step.values(), start=_next_id(connection)))
+    numbered = list(enumerate(rows.by_step.values(), start=latest_id(connection) + 1))
     _note_replaced(connection, numbered)
     connection.executemany(_END_REPLACING, {(row[_VERSION],) for row, _ in rows.by_step.values()} - {(None,)})
+    made = {(row[_VERSION], row[_RUN_ID]) for row, _ in rows.by_step.values() if row[_VERSION] is not None}
+    connection.executemany(_KEEP_REPLACING, [(run_id, version) for version, run_id in made])
+    connection.executemany(_END_ADOPTION, made)
     connection.executemany(_DROP_MATERIALIZATION, rows.by_step)
     connection.executemany(_ADD_MATERIALIZATION, [(number, *row) for number, (row, _) in numbered])
     connection.executemany(
@@ -273,11 +286,12 @@ def begin_replacing(connection: Connection, run_id: str, versions: Sequence[str]
 
 def add_aliases(connection: Connection, rows: StepRows) -> None:
     """Add aliases in the place of earlier ones of the same step in the same run."""
-    numbered = enumerate(rows.by_step.values(), start=_next_id(connection))
+    numbered = enumerate(rows.by_step.values(), start=latest_id(connection) + 1)
     connection.executemany(_ADD_ALIAS, [(number, *row) for number, (row, _) in numbered])
     connection.executemany(_ADD_RECIPE, rows.recipes.values())
 
 
-def _next_id(connection: Connection) -> int:
+def latest_id(connection: Connection) -> int:
+    """The last id that a materialization or an alias has drawn; 0 where there is none."""
     (latest,) = connection.execute(_LATEST_ID).fetchone()
-    return int(latest) + 1
+    return int(latest)

@@ -52,6 +52,7 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
             )
             """,
             "CREATE INDEX events_by_run ON events (run_id, step_key)",
+            "CREATE INDEX undeclared_reads ON events (run_id) WHERE kind = 'UNDECLARED_READ'",
             # The ids of materializations and aliases are drawn from one sequence: of two rows, whichever
             # table they are in, the one with the higher id is the later.
             """
@@ -78,7 +79,11 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
             CREATE INDEX materializations_by_content ON materializations (content_key)
             WHERE content_key IS NOT NULL
             """,
-            "CREATE INDEX materializations_by_step ON materializations (job_name, step_key)",
+            # What was adopted took no time to make, and says nothing of how long the step takes.
+            """
+            CREATE INDEX materializations_that_took_time ON materializations (job_name, step_key)
+            WHERE seconds > 0
+            """,
             """
             CREATE INDEX materializations_with_recipe ON materializations (job_name, step_key)
             WHERE recipe IS NOT NULL
@@ -133,6 +138,53 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
             # The version of every step of a run, once for all the runs in which they are the same.
             "CREATE TABLE version_sets (digest TEXT PRIMARY KEY, versions BLOB NOT NULL)",
             "CREATE TABLE sources (digest TEXT PRIMARY KEY, text BLOB NOT NULL)",
+            # What is outside, as it was when it was last looked at: files by absolute path, sources by name.
+            """
+            CREATE TABLE file_digests (
+                path TEXT PRIMARY KEY,
+                looks TEXT NOT NULL,
+                digest TEXT NOT NULL
+            ) WITHOUT ROWID
+            """,
+            """
+            CREATE TABLE stamps (
+                source TEXT PRIMARY KEY,
+                digest TEXT NOT NULL,
+                shown TEXT NOT NULL,
+                value BLOB NOT NULL,
+                at REAL NOT NULL
+            )
+            """,
+            # `since` is the last id that materializations and aliases had drawn when it was accepted: what stands
+            # under the stored version with a higher one, the accepted code may have made. AUTOINCREMENT, so that the
+            # number by which one was revoked never means another.
+            """
+            CREATE TABLE acceptances (
+                id INTEGER PRIMARY KEY AUTOINCREMENT,
+                job_name TEXT NOT NULL,
+                step_key TEXT NOT NULL,
+                version TEXT NOT NULL,
+                stored_version TEXT NOT NULL,
+                reason TEXT NOT NULL,
+                at REAL NOT NULL,
+                revoked_at REAL,
+                since INTEGER NOT NULL
+            )
+            """,
+            "CREATE UNIQUE INDEX acceptances_that_hold ON acceptances (version) WHERE revoked_at IS NULL",
+            """
+            CREATE INDEX acceptances_revoked ON acceptances (stored_version)
+            WHERE revoked_at IS NOT NULL
+            """,
+            # Nearly always empty too: the materialization of the version by another run takes the row away.
+            """
+            CREATE TABLE adoptions (
+                version TEXT PRIMARY KEY,
+                run_id TEXT NOT NULL,
+                files BLOB,
+                at REAL NOT NULL
+            ) WITHOUT ROWID
+            """,
         ),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memo.catalog import history, reading, recording, standing
+from memo.catalog import history, outside, reading, recording, standing, vouching
 from memo.catalog.connection import Database
 
 if TYPE_CHECKING:
@@ -13,7 +13,18 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from memo.contracts.run_store import Materialization, Recipe, RunRecord, Saving, Standing
+    from memo.contracts.run_store import (
+        Acceptance,
+        Adoption,
+        FileDigest,
+        KnownStamp,
+        Materialization,
+        Recipe,
+        RunRecord,
+        Saving,
+        Standing,
+        UndeclaredRead,
+    )
     from memo.events import Event
 
 
@@ -113,6 +124,22 @@ class Catalog:
             return {}
         return self._database.ask(lambda connection: history.seconds(connection, job_name, step_keys), {})
 
+    def file_digests(self, paths: Sequence[str]) -> Mapping[str, FileDigest]:
+        """What is known of the content of files, by absolute path."""
+        return self._database.ask(lambda connection: outside.file_digests(connection, paths), {}) if paths else {}
+
+    def known_stamps(self, sources: Sequence[str]) -> Mapping[str, KnownStamp]:
+        """What external sources were when they were last reached, by the source's name."""
+        return self._database.ask(lambda connection: outside.known_stamps(connection, sources), {}) if sources else {}
+
+    def accepted(self) -> Mapping[str, str]:
+        """The acceptances that hold: version -> the stored version that stands for it."""
+        return self._database.ask(vouching.accepted, {})
+
+    def adopted(self) -> Mapping[str, Adoption]:
+        """The step versions whose outputs were adopted and have not been made or verified since, by version."""
+        return self._database.ask(vouching.adopted, {})
+
     def add_run(self, run: RunRecord) -> None:
         """Add a run, or replace what is kept of it."""
         versions = recording.version_set(run)
@@ -161,6 +188,54 @@ class Catalog:
         rows = [recording.recipe_row(recipe) for recipe in recipes]
         if rows or sources:
             self._database.write(lambda connection: recording.add_recipes(connection, rows, sources))
+
+    def keep_file_digests(self, digests: Mapping[str, FileDigest]) -> None:
+        """Keep what files hold, by absolute path, in one transaction."""
+        rows = outside.file_rows(digests)
+        if rows:
+            self._database.write(lambda connection: outside.keep_file_digests(connection, rows))
+
+    def keep_stamps(self, stamps: Mapping[str, KnownStamp]) -> None:
+        """Keep what external sources were found to be, by the source's name, in one transaction.
+
+        Raises:
+            ValueError: The value of one could not be given back as it is: it is neither plain data, nor bytes, a
+                Decimal, a path, a date or a time, nor made of those.
+        """
+        rows = outside.stamp_rows(stamps)
+        if rows:
+            self._database.write(lambda connection: outside.keep_stamps(connection, rows))
+
+    def add_acceptance(self, acceptance: Acceptance) -> int:
+        """Add an acceptance, whatever id it has, and give its id. One of the same version takes an older one's place.
+
+        The older one is revoked at the time of the new one.
+        """
+        return self._database.write(lambda connection: vouching.add_acceptance(connection, acceptance))
+
+    def acceptances(self, job_name: str | None = None) -> Sequence[Acceptance]:
+        """All acceptances, revoked ones too, the latest first."""
+        return self._database.ask(lambda connection: vouching.acceptances(connection, job_name), [])
+
+    def revoke(self, acceptance_id: int, at: float) -> Acceptance | None:
+        """Revoke an acceptance; None where there is none of this id that holds.
+
+        What has been stored under the stored version since it was accepted is no longer trusted to be that version's:
+        it counts as unfinished.
+        """
+        return self._database.write(lambda connection: vouching.revoke(connection, acceptance_id, at))
+
+    def add_adoption(self, adoption: Adoption) -> None:
+        """Record that outputs were adopted; a materialization of the version by another run takes it away."""
+        self._database.write(lambda connection: vouching.add_adoption(connection, adoption))
+
+    def verified(self, version: str) -> None:
+        """Record that what was adopted under a version is what the step gives."""
+        self._database.write(lambda connection: vouching.verified(connection, version))
+
+    def undeclared_reads(self, job_name: str) -> Sequence[UndeclaredRead]:
+        """What steps of a job were seen to read in all runs, in the order it was recorded."""
+        return self._database.ask(lambda connection: outside.undeclared_reads(connection, job_name), [])
 
     def get_run(self, run_id: str) -> RunRecord | None:
         """The run of this id, or of the only id that begins so.

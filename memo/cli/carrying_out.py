@@ -44,9 +44,12 @@ def carry_out(
     Returns:
         The exit code, and the result where the run came to its end.
     """
+    from memo.cli.undeclared import Undeclared
     from memo.project.running import execute_job
 
-    progress = Progress(workers=max_concurrent or 1, verbose=verbose)
+    progress = Progress(
+        workers=max_concurrent or 1, verbose=verbose, undeclared=Undeclared(home, _lint_hint(reference, home_option))
+    )
 
     def begin(plan: Plan, run_id: str) -> None:
         if not plan.is_null:
@@ -75,6 +78,14 @@ def carry_out(
         sys.stdout.flush()
     tell_result(result, home=home_option)
     return 0 if result.success else 1, result
+
+
+def _lint_hint(reference: JobReference, home_option: str | None) -> str:
+    from shlex import join
+
+    place = reference.place.removeprefix(os.getcwd() + os.sep)
+    target = f"{place}:{reference.job}" if reference.job else place
+    return join(["memo", "lint", target, *(["--home", home_option] if home_option is not None else [])])
 
 
 def _tell_canceled(home: Home, run_id: str | None) -> None:

@@ -14,6 +14,7 @@ from memo.planning import Verdict
 
 if TYPE_CHECKING:
     from memo.cli.live import LiveScreen
+    from memo.cli.undeclared import Undeclared
     from memo.events import ErrorInfo, Event
     from memo.planning import Plan
 
@@ -27,9 +28,10 @@ class Progress:
     Args:
         workers: How many steps run at once, as far as is known: the time left is told by it.
         verbose: A line for every step, when it starts and when it is reused too.
+        undeclared: Gathers what steps read that their versions do not cover; None to tell nothing of that.
     """
 
-    def __init__(self, *, workers: int = 1, verbose: bool = False) -> None:
+    def __init__(self, *, workers: int = 1, verbose: bool = False, undeclared: Undeclared | None = None) -> None:
         self.workers = workers
         self.stream = sys.stderr
         """As it is now: while a step runs, what it prints is kept, and what is told of it is none of that."""
@@ -43,6 +45,7 @@ class Progress:
         self._verbose = verbose
         self._each = verbose
         self._screen: LiveScreen | None = None
+        self._undeclared = undeclared
         self._tell = {
             EventType.STEP_START: self._started,
             EventType.STEP_RESTARTED: self._started,
@@ -53,6 +56,7 @@ class Progress:
             EventType.STEP_SKIPPED: self._skipped,
             EventType.STEP_CANCELED: self._canceled,
             EventType.OUTPUT_LOST: self._lost,
+            EventType.UNDECLARED_READ: self._read,
             EventType.LOG: self._logged,
         }
 
@@ -79,8 +83,14 @@ class Progress:
             self._screen = LiveScreen(self)
 
     def _warn(self, plan: Plan) -> None:
-        for line in warning_lines(plan):
-            self.line(line, "yellow")
+        """Warn of what is no matter of single steps; what these read is told when they end."""
+        if self._undeclared is not None:
+            self._undeclared.begin(plan, self.run_id or "")
+        if plan.versions is not None and plan.warnings:
+            from memo.project.linting import unattached_warnings
+
+            for line in warning_lines(plan, unattached_warnings(plan.versions)):
+                self.line(line, "yellow")
 
     def end(self) -> None:
         """Take the live display away."""
@@ -123,12 +133,23 @@ class Progress:
     def _succeeded(self, key: str, event: Event) -> None:
         self._ended(key)
         self.line(f"{key}: ran in {seconds_text(event.data.get('seconds', 0.0))}{self._why(key)}")
+        self._tell_undeclared(key)
 
     def _failed(self, key: str, event: Event) -> None:
         self._ended(key)
         seconds = event.data.get("seconds")
         after = f" after {seconds_text(seconds)}" if seconds is not None else ""
         self.line(f"{key}: failed{after}: {error_text(event.error, event.message)}", "red")
+        self._tell_undeclared(key)
+
+    def _read(self, _key: str, event: Event) -> None:
+        if self._undeclared is not None:
+            self._undeclared.heard(event)
+
+    def _tell_undeclared(self, key: str) -> None:
+        line = self._undeclared.line(key) if self._undeclared is not None else None
+        if line is not None:
+            self.line(line, "yellow")
 
     def _up_for_retry(self, key: str, event: Event) -> None:
         self.running.pop(key, None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memo.cli.changes import link_lines, links_json
+from memo.cli.vouched import acceptance_json, acceptance_of, adoption_json, word_lines
+from memo.tags import ADOPTED_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +73,8 @@ class Present:
         self.since = since
         self.links: tuple[Link, ...] = ()
         self.last = _last_time(job.name, step, catalog)
+        self.accepted = acceptance_of(plan, step, catalog)
+        self.adopted = catalog.adopted().get(self.step.stored_as or "")
         if plan.versions is None:
             if since is not None:
                 from memo.errors import SelectionError
@@ -79,22 +83,33 @@ class Present:
                     f"memoization is off: step {step!r} has no version now, to compare with that of run {since.run_id}"
                 )
             return
-        before = since or _run_of_last_recipe(job.name, step, catalog)
-        if before is None or (since is None and self.step.verdict.value == "REUSE"):
-            return
+        key, before = self._before(catalog)
         if since is not None:
             step_in(since, step)
-        if step in before.versions:
+        if before is not None and key in before.versions:
             from memo.explaining import explain_upward
 
             texts: dict[str, str] = {}
             now = _side_now(plan, catalog, texts)
             self.links = explain_upward(
-                (step, step),
+                (key, step),
                 side_of(before, catalog),
                 now,
                 lambda digest: texts.get(digest) or catalog.source(digest),
             )
+
+    def _before(self, catalog: Catalog) -> tuple[str, RunRecord | None]:
+        """The run to compare with and the step's key there: the one that was named, was accepted, or was the last."""
+        key = self.step.key
+        if self.since is not None:
+            return key, self.since
+        if self.accepted is not None:
+            from memo.project.accepting import run_of_accepted
+
+            return self.accepted.step_key, run_of_accepted(catalog, self.accepted)
+        if self.step.verdict.value == "REUSE":
+            return key, None
+        return key, _run_of_last_recipe(self.job.name, key, catalog)
 
     @property
     def known(self) -> bool:
@@ -103,29 +118,44 @@ class Present:
 
     def lines(self) -> Iterator[str]:
         """What people read."""
-        from memo.cli.text import seconds_text, time_text
+        from memo.cli.text import seconds_text
         from memo.cli.verdicts import reason_text
-        from memo.planning import Reason
 
         yield f"{self.where}: {self.step.verdict.value}, {reason_text(self.step)}"
+        yield from word_lines(self.step.key, self.accepted, self.adopted)
         if self.step.seconds is not None:
             yield f"  usually takes {seconds_text(self.step.seconds)}"
         for warning in self.plan.warnings.get(self.job.steps[self.step.key].op.name, ()):
             yield f"  warning: {warning}"
         if self.links:
-            time = "the last time" if self.since is None else f"run {self.since.run_id}"
-            yield from link_lines(self.links, f"since {time}", self._verdict_of)
+            yield from link_lines(self.links, self._when(), self._verdict_of)
+        if self.since is None:
+            yield from self._last_lines()
+
+    def _when(self) -> str:
         if self.since is not None:
+            return f"since run {self.since.run_id}"
+        return "since the last time" if self.accepted is None else "and was accepted"
+
+    def _last_lines(self) -> Iterator[str]:
+        """When the step ran last, and why it did."""
+        from memo.cli.text import time_text
+        from memo.planning import Reason
+
+        if self.last is None:
+            if not self.known:
+                yield "it has not run in this home"
             return
-        if self.last is not None:
-            record, reason, links = self.last
-            first = reason == Reason.NEVER_RUN.value
-            shown = "for the first time" if first else f"because: {reason}" if reason else ""
-            yield f"it last ran in run {record.run_id} of {time_text(record.started_at)} {shown}".rstrip()
-            if links and self.step.verdict.value in {"REUSE", "UNNEEDED"}:
-                yield from link_lines(links, "since the time before", lambda link: _outcome(record, link.step))
-        elif not self.known:
-            yield "it has not run in this home"
+        record, reason, links = self.last
+        at = f"in run {record.run_id} of {time_text(record.started_at)}"
+        if ADOPTED_TAG in record.tags:
+            yield f"its outputs were last adopted, {at}"
+            return
+        first = reason == Reason.NEVER_RUN.value
+        shown = "for the first time" if first else f"because: {reason}" if reason else ""
+        yield f"it last ran {at} {shown}".rstrip()
+        if links and self.accepted is None and self.step.verdict.value in {"REUSE", "UNNEEDED"}:
+            yield from link_lines(links, "since the time before", lambda link: _outcome(record, link.step))
 
     def _verdict_of(self, link: Link) -> str:
         from memo.cli.verdicts import reason_text
@@ -153,6 +183,8 @@ class Present:
             "detail": self.step.detail,
             "seconds": self.step.seconds,
             "version": self.step.version,
+            "accepted": None if self.accepted is None else acceptance_json(self.accepted),
+            "adopted": None if self.adopted is None else adoption_json(self.adopted),
             "since_run": self.since.run_id if self.since is not None else None,
             **links_json(self.links, self._link_json),
             "last_ran": last,
@@ -256,6 +288,8 @@ def _run_json(record: RunRecord, key: str) -> dict[str, Any]:
 
 
 def _what_became(record: RunRecord, key: str) -> str:
+    if ADOPTED_TAG in record.tags and key in record.steps:
+        return record.steps[key][1]
     if key not in record.steps or not record.steps[key][2]:
         return _outcome(record, key)
     return f"{_outcome(record, key)} ({record.steps[key][1]})"

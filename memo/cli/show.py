@@ -8,6 +8,7 @@ import click
 
 from memo.cli.failures import guarded
 from memo.cli.options import common_options, run_argument
+from memo.tags import ADOPTED_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ _STYLES = {
     "canceled": "yellow",
     "blocked": "yellow",
 }
-_MEMO_OWN = ("memo/parent_run_id", "memo/root_run_id")
+_MEMO_OWN = ("memo/parent_run_id", "memo/root_run_id", ADOPTED_TAG)
 
 
 @click.command()
@@ -43,9 +44,10 @@ def show(run_id: str, home: str | None, as_json: bool) -> int:
         record = find_run(opened, run_id)
         stored = opened.catalog.materializations(record.run_id)
         events = opened.catalog.events(record.run_id)
+        adopted = {each.run_id for each in opened.catalog.adopted().values()}
     finally:
         opened.close()
-    found = _Shown(record, stored, events)
+    found = _Shown(record, stored, events, is_unverified=record.run_id in adopted)
     if as_json:
         out_json(found.json())
     else:
@@ -57,8 +59,19 @@ def show(run_id: str, home: str | None, as_json: bool) -> int:
 class _Shown:
     """A run, put together from its record, its events and what it stored."""
 
-    def __init__(self, record: RunRecord, stored: Sequence[Materialization], events: Sequence[Event]) -> None:
+    def __init__(
+        self,
+        record: RunRecord,
+        stored: Sequence[Materialization],
+        events: Sequence[Event],
+        *,
+        is_unverified: bool,
+    ) -> None:
+
         self.record = record
+        self.adopted: dict[str, bool] | None = None
+        if ADOPTED_TAG in record.tags:
+            self.adopted = {"is_unverified": is_unverified}
         self.stored = {each.step_key: each for each in stored}
         self.errors: dict[str, ErrorInfo] = {}
         self.seconds: dict[str, float] = {each.step_key: each.seconds for each in stored}
@@ -96,16 +109,15 @@ class _Shown:
         )
         return sum(sizes) if sizes else None
 
-    def lines(self) -> Iterator[str]:
+    def _head_lines(self) -> Iterator[str]:
+        import sys
+
         from memo.cli.opening import status_of
         from memo.cli.runs import STATUS_STYLES
-        from memo.cli.summary import failure_lines, summary_line
-        from memo.cli.text import bytes_text, seconds_text, styled, table, time_text
+        from memo.cli.text import styled, time_text
 
         record = self.record
         status = status_of(record)
-        import sys
-
         yield f"run {record.run_id} of job {record.job_name}: {styled(status, STATUS_STYLES[status], sys.stdout)}"
         yield f"  started  {time_text(record.started_at)}"
         if record.target:
@@ -113,6 +125,9 @@ class _Shown:
         if record.parent_run_id:
             root = f", root {record.root_run_id}" if record.root_run_id not in {None, record.parent_run_id} else ""
             yield f"  parent   {record.parent_run_id}{root}"
+        if self.adopted is not None:
+            since = "nobody has verified it" if self.adopted["is_unverified"] else "verified since, or made by a run"
+            yield f"  adopted  {since}"
         tags = {name: value for name, value in record.tags.items() if name not in _MEMO_OWN}
         if tags:
             yield f"  tags     {', '.join(f'{name}={value}' for name, value in tags.items())}"
@@ -120,6 +135,13 @@ class _Shown:
             import msgspec
 
             yield f"  config   {msgspec.json.encode(record.run_config).decode()}"
+
+    def lines(self) -> Iterator[str]:
+        from memo.cli.summary import failure_lines, summary_line
+        from memo.cli.text import bytes_text, seconds_text, table
+
+        record = self.record
+        yield from self._head_lines()
         yield ""
         rows: list[tuple[str, ...]] = []
         for key, (verdict, reason, outcome) in self.steps.items():
@@ -164,4 +186,5 @@ class _Shown:
                 for key, (verdict, reason, outcome) in self.steps.items()
             },
             "errors": self.errors,
+            "adopted": self.adopted,
         }

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memo.cli.text import many, seconds_text
-from memo.planning import Verdict
+from memo.planning import Reason, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from memo.planning import Plan, StepPlan
 
 _WORTH_SAYING = 0.1
@@ -32,14 +34,23 @@ def plan_text(plan: Plan) -> str:
         parts.append(f"{len(maybe):,} maybe{_about(maybe)}")
     if plan.memoized:
         saved = sum(step.seconds or 0.0 for step in reused)
-        parts.append(
-            f"{len(reused):,} to reuse" + (f" (saves {seconds_text(saved)})" if saved >= _WORTH_SAYING else "")
-        )
+        notes = [f"{count:,} {word}" for word, count in _on_whose_word(reused).items() if count]
+        notes += [f"saves {seconds_text(saved)}"] if saved >= _WORTH_SAYING else []
+        parts.append(f"{len(reused):,} to reuse" + (f" ({', '.join(notes)})" if notes else ""))
     if unneeded:
         parts.append(f"{unneeded:,} unneeded")
     if not plan.memoized:
         parts.append("memoization off")
     return ", ".join(parts)
+
+
+def _on_whose_word(reused: list[StepPlan]) -> dict[str, int]:
+    """How many of the reused steps rest on somebody's word."""
+    return {
+        "accepted as equal": sum(step.reason is Reason.ACCEPTED for step in reused),
+        # The one thing that there is to say of what is stored under the very version.
+        "adopted, not verified": sum(step.reason is Reason.STORED and bool(step.detail) for step in reused),
+    }
 
 
 def _about(steps: list[StepPlan]) -> str:
@@ -50,10 +61,15 @@ def _about(steps: list[StepPlan]) -> str:
     return f" ({'about' if len(known) == len(steps) else 'at least'} {seconds_text(total)})"
 
 
-def warning_lines(plan: Plan) -> list[str]:
-    """What the version strategy could not follow, one line an op."""
+def warning_lines(plan: Plan, warnings: Mapping[str, tuple[str, ...]] | None = None) -> list[str]:
+    """What the version strategy could not follow, and the like: one line an op.
+
+    Args:
+        plan: The plan.
+        warnings: Those of the plan's to tell; all where left out.
+    """
     lines: list[str] = []
-    for op_name, (first, *rest) in plan.warnings.items():
+    for op_name, (first, *rest) in (plan.warnings if warnings is None else warnings).items():
         more = f" (and {len(rest)} more)" if rest else ""
         lines.append(f"warning: op {op_name!r}: {first}{more}")
     return lines

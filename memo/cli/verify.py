@@ -67,7 +67,8 @@ def verify(
 
     Each runs with its stored inputs, and what it gives is compared with what is stored, which stays as it is. What
     differs hangs on more than code, config and inputs: on random numbers, the clock, a file or a variable that the
-    version of the step does not cover. Exit code 1 where a step gives something else or fails, 0 where none does.
+    version of the step does not cover. Outputs that were adopted are marked as verified where the step gives the same.
+    Exit code 1 where a step gives something else or fails, 0 where none does.
 
     \b
       memo verify flights.py --rerun
@@ -134,6 +135,9 @@ def _lines(made: Verification) -> list[str]:
 
 
 def _what(step: StepVerification) -> str:
+    if step.outcome == "DIFFERS" and step.vouched:
+        what = "what was adopted is not" if step.vouched == "adopted" else "what was accepted as equal is not"
+        return f"{what} what op {step.op_name!r} ({step.location}) gives"
     if step.outcome == "DIFFERS":
         return f"op {step.op_name!r} ({step.location}) is not deterministic"
     return step.detail
@@ -176,6 +180,7 @@ def _json(made: Verification) -> dict[str, Any]:
                 "op": step.op_name,
                 "location": step.location,
                 "detail": step.detail,
+                "vouched": step.vouched or None,
                 "seconds": step.seconds,
                 "outputs": step.outputs,
             }

@@ -13,7 +13,7 @@ from memo.events import ErrorInfo, Event
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Address", "Executor", "InputFrom", "StepOutcome", "StepRunner", "StepTask"]
+__all__ = ["Address", "Executor", "InputFrom", "SourceValue", "StepOutcome", "StepRunner", "StepTask"]
 
 
 class Address(Struct, frozen=True):
@@ -30,23 +30,30 @@ class Address(Struct, frozen=True):
     kind: str = "value"
 
 
+class SourceValue(Struct, frozen=True):
+    """What an external source gave when the plan was made."""
+
+    value: Any
+
+
 class InputFrom(Struct, frozen=True):
     """Where one input of a task is to be loaded from.
 
     Attributes:
-        addresses: The stored outputs, in order; None at the place of a literal in a fan-in, whose value
-            stands in the definition.
+        members: The stored outputs and what sources gave, in order; None at the place of a literal in a fan-in, whose
+            value stands in the definition.
     """
 
-    addresses: tuple[Address | None, ...]
+    members: tuple[Address | SourceValue | None, ...]
 
 
 class StepTask(Struct, frozen=True):
-    """One attempt of one step. It crosses process borders, so it holds names and addresses, no values.
+    """One attempt of one step. It crosses process borders, so it holds names and addresses, no values of outputs.
 
     Attributes:
-        inputs: For the inputs that come from upstream steps.
+        inputs: For the inputs that come from upstream steps and external sources.
         version: The step's version, None where nothing is to be stored under a version.
+        looks: What the files of the sources looked like that the step reads, when the plan was made.
         is_compared: Whether the content of its outputs is to be told, because steps that read them may be cut off.
         op_version: What the strategy said of the op's code when the plan was made; a worker that finds
             other code refuses to run it under this version.
@@ -59,6 +66,7 @@ class StepTask(Struct, frozen=True):
     version: str | None = None
     content_key: str | None = None
     op_version: str | None = None
+    looks: tuple[str, ...] = ()
     is_compared: bool = False
 
 

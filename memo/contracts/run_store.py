@@ -293,7 +293,7 @@ class History(Protocol):
         ...
 
     def known_stamps(self, sources: Sequence[str]) -> Mapping[str, KnownStamp]:
-        """What external sources were when they were last reached, by the source's name."""
+        """What external sources were when they were last reached, by what tells a source from all others."""
         ...
 
     def accepted(self) -> Mapping[str, str]:
@@ -344,11 +344,11 @@ class RunStore(History, Protocol):
         ...
 
     def keep_stamps(self, stamps: Mapping[str, KnownStamp]) -> None:
-        """Keep what external sources were found to be, by the source's name, in one transaction."""
+        """Keep what external sources were found to be, by what tells a source from all others, in one transaction."""
         ...
 
     def add_acceptance(self, acceptance: Acceptance) -> int:
-        """Add an acceptance, whatever id it has, and give its id. One of the same version takes an older one's place."""
+        """Add an acceptance, whatever id it has, and give its id. It takes the place of an older one of its version."""
         ...
 
     def acceptances(self, job_name: str | None = None) -> Sequence[Acceptance]:

@@ -32,6 +32,11 @@ class VersionedDefinition(Protocol):
         ...
 
     @property
+    def where(self) -> str:
+        """It and its place, for the front of an error: ``op 'clean' (flights.py:12)``."""
+        ...
+
+    @property
     def version(self) -> str | None:
         """What the author declared with ``version=``, if anything."""
         ...
@@ -102,11 +107,13 @@ class CodeVersion(Struct, frozen=True):
         parts: For `memo why`: the difference between two versions is the difference of their parts. Looked at only
             for steps that run.
         warnings: One sentence each, with `file:line` and the remedy.
+        ignored: Those of the definition's ``ignore`` that were met, and left out.
     """
 
     version: str
     parts: Sequence[CodePart] = ()
     warnings: tuple[str, ...] = ()
+    ignored: frozenset[str] = frozenset()
 
 
 class VersionStrategy(ABC):

@@ -14,6 +14,7 @@ EXECUTORS = "memo.executors"
 _OURS = {
     (IO_MANAGERS, "fs"): "memo_iomanagers.filesystem:FS",
     (IO_MANAGERS, "mem"): "memo_iomanagers.memory:MEM",
+    (STRATEGIES, "declared"): "memo_strategies.declared:DeclaredVersionStrategy",
     (STRATEGIES, "source_hash"): "memo_strategies.source_hash:SourceHashVersionStrategy",
     (EXECUTORS, "in_process"): "memo.execution.in_process:InProcessExecutor",
     (EXECUTORS, "multiprocess"): "memo.execution.multiprocess:MultiprocessExecutor",

@@ -21,7 +21,8 @@ from memo.definition.resource import (
     as_resource,
 )
 from memo.definition.retry_policy import RetryPolicy
-from memo.definition.step import Origin, Step, flatten
+from memo.definition.source import Source
+from memo.definition.step import FromInputManager, FromList, FromOutput, Origin, Step, flatten
 from memo.errors import DefinitionError, did_you_mean
 from memo.tags import memoization_wish
 
@@ -283,6 +284,31 @@ def resource_order(definitions: Mapping[str, ResourceDefinition], keys: Iterable
             elif following not in order:
                 path[following] = iter(_required(definitions, following, key, where))
     return list(order)
+
+
+def loaders_of(step: Step, definitions: Mapping[str, ResourceDefinition]) -> dict[str, str]:
+    """The inputs of a step that the user's code loads, each with the key of the resource that does."""
+    found: dict[str, str] = {}
+    for name, origin in step.inputs.items():
+        key = step.op.ins[name].input_manager_key
+        if type(origin) is FromInputManager:
+            found[name] = origin.key
+        elif (
+            key is not None
+            and type(origin) in {FromOutput, FromList}
+            and isinstance(definitions[key], InputManagerDefinition)
+        ):
+            found[name] = key
+    return found
+
+
+def sources_of(step: Step, definitions: Mapping[str, ResourceDefinition]) -> list[Source]:
+    """The external sources that a step reads, itself or through its resources and loaders, always in one order."""
+    found = list(step.sources())
+    keys = {*step.op.required_resource_keys, *loaders_of(step, definitions).values()}
+    for key in sorted(resource_order(definitions, keys, step.where)):
+        found += [each for each in definitions[key].depends_on if isinstance(each, Source)]
+    return found
 
 
 def _required(definitions: Mapping[str, ResourceDefinition], key: str, by: str | None, where: str) -> list[str]:

@@ -11,7 +11,7 @@ from memo.definition.config import ABSENT, resolve_into
 from memo.definition.config_resolving import FieldType, NoneableType, SelectorType, ShapeType
 from memo.definition.ports import DEFAULT_IO_MANAGER_KEY, NO_VALUE
 from memo.definition.resource import IOManagerDefinition
-from memo.definition.source import Source
+from memo.definition.source import source_within
 from memo.definition.step import FromInputManager, FromJobInput, FromList, FromRunConfig, config_path
 from memo.definition.types import fits, type_name
 from memo.errors import ConfigError, ConfigProblem, did_you_mean
@@ -260,6 +260,7 @@ class _Resolving:
             self.problems.extend(error.problems)
             return
         if config is not None:
+            self._refuse_source(config, path)
             into[key] = config
 
     def _step(self, step: Step, section: dict[str, Any]) -> None:
@@ -327,8 +328,10 @@ class _Resolving:
         self.found.inputs[step.key, name] = found
 
     def _refuse_source(self, value: Any, path: str) -> None:
-        if isinstance(value, Source):
-            self._problem(path, f"is the source {value.name!r}; pass a source to the op in a graph's body")
+        found = source_within(value)
+        if found is not None:
+            verb = "is" if found is value else "holds"
+            self._problem(path, f"{verb} the source {found.name!r}; pass a source to the op in a graph's body")
 
     def _job_inputs(self, step: Step, name: str, source: Origin) -> None:
         for each in source.members if type(source) is FromList else (source,):

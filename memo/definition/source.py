@@ -7,7 +7,7 @@ import reprlib
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from memo.definition.definition import Definition, check_function
-from memo.definition.names import called_at, check_instance, location_of, name_of
+from memo.definition.names import called_at, check_instance, check_mapping, location_of, name_of
 from memo.definition.ports import NO_VALUE
 from memo.errors import DefinitionError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 OnUnreachable = Literal["fail", "last_known"]
 
+_MOST_DIGITS = 9
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
 
 
@@ -45,13 +46,13 @@ class Source(Definition):
     example: Any = NO_VALUE
 
     def __init__(self, name: str, on_unreachable: OnUnreachable) -> None:
-        if on_unreachable not in {"fail", "last_known"}:
+        if on_unreachable not in ("fail", "last_known"):  # no set: it may be of a type that no set takes
             raise DefinitionError(
                 f"on_unreachable is {reprlib.repr(on_unreachable)}; it must be 'fail' or 'last_known'",
                 where=called_at(),
             )
         self.name = name
-        self.location = ""
+        self.location = called_at()
         self.on_unreachable: OnUnreachable = on_unreachable
 
     @staticmethod
@@ -130,9 +131,10 @@ class PathSource(Source):
         on_unreachable: OnUnreachable = "fail",
     ) -> None:
         super().__init__(_text_of_path(path), on_unreachable)
-        self.path = path
+        # As given, because a wired op is handed it, if it is a path as the standard library knows them.
+        self.path = path if type(path).__module__.startswith("pathlib") else self.name
         self.expected = expected
-        self.example = path
+        self.example = self.path
 
 
 class GlobSource(Source):
@@ -145,19 +147,26 @@ class GlobSource(Source):
 
 
 class UrlSource(Source):
-    """An object that fsspec reaches; its name is the URL."""
+    """An object that fsspec reaches; its name is the URL, without a user's name and password.
+
+    Attributes:
+        address: The URL as given.
+    """
 
     def __init__(
         self, url: str, storage_options: Mapping[str, Any] | None = None, on_unreachable: OnUnreachable = "fail"
     ) -> None:
-        found = check_instance(url, str, "the URL of a source", "a string", "")
+        found = str.__str__(check_instance(url, str, "the URL of a source", "a string", ""))
         if "://" not in found:
             raise DefinitionError(
                 f"Source.url() got {found!r}; give a URL, as s3://bucket/key, or use Source.file()", where=called_at()
             )
-        super().__init__(found, on_unreachable)
-        self.example = found
-        self.storage_options = dict(storage_options or {})
+        scheme, _, rest = found.partition("://")
+        host, slash, path = rest.partition("/")
+        super().__init__(f"{scheme}://{host.rpartition('@')[2]}{slash}{path}", on_unreachable)
+        self.address = self.example = found
+        options = {} if storage_options is None else storage_options
+        self.storage_options = dict(check_mapping(options, f"storage_options of {self.name}", ""))
 
 
 class EnvironmentSource(Source):
@@ -166,13 +175,14 @@ class EnvironmentSource(Source):
     example = ""
 
     def __init__(self, variable: str, default: str | None = None) -> None:
-        name = check_instance(variable, str, "the variable of a source", "a string", "")
+        name = str.__str__(check_instance(variable, str, "the variable of a source", "a string", ""))
         if not name or "=" in name or "\0" in name:
             raise DefinitionError(f"Source.env() got {name!r}; give the name of a variable", where=called_at())
         if default is not None:
-            check_instance(default, str, f"the default of ${name}", "a string, as a variable's value is one", "")
-        super().__init__(f"${variable}", "fail")
-        self.variable = variable
+            must = "a string, as a variable's value is one"
+            default = str.__str__(check_instance(default, str, f"the default of ${name}", must, ""))
+        super().__init__(f"${name}", "fail")
+        self.variable = name
         self.default = default
 
 
@@ -186,7 +196,7 @@ class TimeSource(Source):
 
     def __init__(self, period: str, timezone: str = "UTC") -> None:
         self.seconds = _seconds_of(period)
-        self.timezone = timezone
+        self.timezone = check_instance(timezone, str, "the timezone of a source", "a name, as 'Europe/Berlin'", "")
         super().__init__(f"every {period.strip()}", "fail")
 
     @property
@@ -206,7 +216,8 @@ class FunctionSource(Source):
 
     def __init__(self, stamp_fn: Callable[[], Any], name: str | None, on_unreachable: OnUnreachable = "fail") -> None:
         check_function(stamp_fn, "source")
-        super().__init__(name or name_of(stamp_fn), on_unreachable)
+        named = None if name is None else check_instance(name, str, "the name of a source", "a string", "")
+        super().__init__(named or name_of(stamp_fn), on_unreachable)
         self.location = location_of(stamp_fn)
         self.stamp_fn = stamp_fn
         self.__name__ = self.name
@@ -227,13 +238,15 @@ def _text_of_path(path: object) -> str:
         found = None
     if not isinstance(found, str) or not found or "\0" in found:
         raise DefinitionError(f"a source got {reprlib.repr(path)} as its path; give a string", where=called_at())
-    return found
+    if "://" in found:
+        raise DefinitionError(f"a source got {found!r} as its path; use Source.url()", where=called_at())
+    return str.__str__(found)  # a class that extends str has no canonical encoding
 
 
 def _seconds_of(period: object) -> int:
     count, _, unit = period.strip().partition(" ") if isinstance(period, str) else ("", "", "")
     seconds = _SECONDS.get(unit.strip().removesuffix("s"))
-    if seconds is None or not count.isdecimal() or not int(count):
+    if seconds is None or not count.isdecimal() or len(count) > _MOST_DIGITS or not int(count):
         raise DefinitionError(
             f"every() got {reprlib.repr(period)}; give a number and a unit, as '1 day': "
             f"{', '.join(f'{each}s' for each in _SECONDS)}",
@@ -283,13 +296,31 @@ def refuse_source(value: object, what: str, where: str) -> None:
     """Refuse a source where a value is expected: it would count by what it is called, not by what it holds.
 
     Raises:
-        DefinitionError: The value is a source.
+        DefinitionError: The value is a source, or one stands in it.
     """
-    if isinstance(value, Source):
+    found = source_within(value)
+    if found is not None:
+        verb = "is" if found is value else "holds"
         raise DefinitionError(
-            f"{what} is the source {value.name!r}; pass a source to the op in a graph's body, or name it in depends_on",
+            f"{what} {verb} the source {found.name!r}; pass a source to the op in a graph's body, or name it in "
+            f"depends_on",
             where=where,
         )
+
+
+def source_within(value: object) -> Source | None:
+    """The first source that a value is, or that stands in its lists, tuples, dicts and sets."""
+    todo, seen = [value], set[int]()
+    for each in todo:
+        if isinstance(each, Source):
+            return each
+        if id(each) not in seen:
+            seen.add(id(each))
+            if type(each) is dict:
+                todo += [*each, *each.values()]
+            elif type(each) in {list, tuple, set, frozenset}:
+                todo += each  # type: ignore[arg-type]
+    return None
 
 
 def check_depends_on(given: object, where: str) -> tuple[Any, ...]:
@@ -307,8 +338,8 @@ def check_depends_on(given: object, where: str) -> tuple[Any, ...]:
         )
     found: list[Any] = []
     for each in given:
-        if isinstance(each, str | os.PathLike):
-            found.append(PathSource(each, None))
+        if isinstance(each, str | bytes | os.PathLike):
+            found.append(PathSource(each, None))  # type: ignore[arg-type] # which refuses bytes
         elif isinstance(each, Definition) and not isinstance(each, Source):
             if getattr(each, "compute_fn", None) is None:
                 raise DefinitionError(
@@ -318,6 +349,8 @@ def check_depends_on(given: object, where: str) -> tuple[Any, ...]:
                 )
             found.append(each.compute_fn)  # type: ignore[attr-defined]
         else:
+            if not isinstance(each, Source):
+                refuse_source(each, f"{reprlib.repr(each)} in depends_on", where)
             found.append(each)
     return tuple(found)
 

@@ -114,12 +114,16 @@ class Step(Struct, frozen=True, eq=False):
                     if type(member) is FromOutput:
                         yield member
 
-    def sources(self) -> Iterator[Source]:
-        """The external sources wired to it or named in its op's ``depends_on``, in this order."""
+    def wired(self) -> Iterator[Source]:
+        """The external sources that its inputs come from."""
         for origin in self.inputs.values():
             for each in origin.members if type(origin) is FromList else (origin,):
                 if type(each) is FromSource:
                     yield each.source
+
+    def sources(self) -> Iterator[Source]:
+        """The external sources wired to it or named in its op's ``depends_on``, in this order."""
+        yield from self.wired()
         for each in self.op.depends_on:
             if isinstance(each, Source):
                 yield each
@@ -279,9 +283,7 @@ def _source_problem(declared: In, source: Source) -> str:
     example = source.example
     if declared.is_nothing or example is NO_VALUE or fits(example, declared.dagster_type):
         return ""
-    return (
-        f"must be {type_name(declared.dagster_type)}, and the source {source.name!r} gives {type(example).__name__}"
-    )
+    return f"must be {type_name(declared.dagster_type)}, and the source {source.name!r} gives {type(example).__name__}"
 
 
 def _carries_nothing(source: FromOutput) -> str:

@@ -196,9 +196,7 @@ def _member(member: Any, composition: Composition) -> NodeOutput | GraphInput | 
 
 def _definition_refusal(value: Any) -> str:
     if value.kind == "source":
-        return (
-            f"got the source {value.name!r} within a value; pass it on its own, or in a flat list (fan-in)"
-        )
+        return f"got the source {value.name!r} within a value; pass it on its own, or in a flat list (fan-in)"
     if value.kind in {"op", "graph"}:
         return f"got the {value.kind} {value.name!r} itself; call it to pass its output: {value.name}()"
     return f"got the {value.kind} {value.name!r}; an input is an output of an op, an input of the graph, or plain data"

@@ -98,6 +98,8 @@ class RunLoop:
         self._ready: list[tuple[int, int, str]] = []
         self._resting: list[tuple[float, str]] = []
         self._running: set[str] = set()
+        self._unfinished = history.unfinished() if history is not None else frozenset[str]()
+        """Versions that a run of the past began to replace, and did not: nobody knows which content stands there."""
         self._order = {key: index for index, key in enumerate(plan.steps)}
 
     def run(self) -> None:
@@ -264,10 +266,12 @@ class RunLoop:
         versions = self.plan.versions
         assert versions is not None
         assert self.history is not None
+        if versions.steps[key].computed:
+            return False  # what the accepted code gave would be known as the other's, after a revocation too
         found = content_key(versions.steps[key], self._digest_of)
         stored_as = self.history.find_contents([found]).get(found)
         step = self.job.steps[key]
-        if stored_as is None or not self.storage.stored([(step, stored_as)])[0]:
+        if stored_as is None or stored_as in self._unfinished or not self.storage.stored([(step, stored_as)])[0]:
             return False
         self._digests[key] = self.history.content_digests([stored_as]).get(stored_as, {})
         if stored_as != versions.steps[key].version:
@@ -313,10 +317,11 @@ class RunLoop:
             self.run_id,
             key,
             self._attempt.get(key, 0),
-            inputs_of(step, self.addresses),
+            inputs_of(step, self.addresses, self.plan.sources),
             version,
             content_key(found, self._digest_of) if found is not None else None,
             found.op_version if found is not None else None,
+            versions.looks(key) if versions is not None else (),
             is_compared=versions is not None,
         )
 

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Iterable
+from contextlib import nullcontext
 from contextvars import ContextVar
 from time import perf_counter, time
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from memo.contracts.executor import InputFrom, StepOutcome
+from memo.contracts.executor import Address, InputFrom, SourceValue, StepOutcome
+from memo.definition.job import sources_of
 from memo.definition.ports import Output
 from memo.definition.retry_policy import Failure, RetryRequested
-from memo.definition.step import FromInputManager, FromJobInput, FromList, FromOutput, FromRunConfig, FromValue
+from memo.definition.step import (
+    FromInputManager,
+    FromJobInput,
+    FromList,
+    FromOutput,
+    FromRunConfig,
+    FromSource,
+    FromValue,
+)
 from memo.definition.types import fits, type_name
 from memo.definition.wires import snapshot
-from memo.errors import ExecutionError, OutputLostError, did_you_mean
+from memo.errors import ExecutionError, OutputLostError, SourceChangedError, did_you_mean
 from memo.events import Event, EventType
 from memo.execution.context import OpExecutionContext
 from memo.execution.failures import error_info
+from memo.versioning import looks_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
-    from memo.contracts.executor import Address, StepTask
+    from memo.contracts.executor import StepTask
     from memo.contracts.run_store import OutputRecord
-    from memo.definition.step import Step
+    from memo.definition.source import Source
+    from memo.definition.step import Origin, Step
     from memo.execution.environment import RunEnvironment
     from memo.execution.resources import ResourceScope
     from memo.execution.storage import StepStorage
@@ -33,24 +47,28 @@ CURRENT: ContextVar[StepAttempt | None] = ContextVar("memo_step", default=None)
 """The attempt that is running, for what is logged meanwhile."""
 
 
-def inputs_of(step: Step, addresses: Mapping[str, Mapping[str, Address]]) -> dict[str, InputFrom]:
-    """Where the inputs of a step that come from other steps are to be loaded from.
+def inputs_of(
+    step: Step, addresses: Mapping[str, Mapping[str, Address]], sources: Mapping[Source, Any]
+) -> dict[str, InputFrom]:
+    """Where the inputs of a step that come from other steps or from external sources are to be had from.
 
     Args:
         step: The step.
         addresses: Where the outputs of every step above it are: step key -> {output: address}.
+        sources: What every external source gave when the plan was made.
     """
+
+    def member(origin: Origin) -> Address | SourceValue | None:
+        if type(origin) is FromOutput:
+            return addresses[origin.step][origin.output]
+        return SourceValue(sources[origin.source]) if type(origin) is FromSource else None
+
     found: dict[str, InputFrom] = {}
-    for name, source in step.inputs.items():
-        if type(source) is FromOutput:
-            found[name] = InputFrom((addresses[source.step][source.output],))
-        elif type(source) is FromList:
-            found[name] = InputFrom(
-                tuple(
-                    addresses[member.step][member.output] if type(member) is FromOutput else None
-                    for member in source.members
-                )
-            )
+    for name, origin in step.inputs.items():
+        if type(origin) is FromOutput or type(origin) is FromSource:
+            found[name] = InputFrom((member(origin),))
+        elif type(origin) is FromList:
+            found[name] = InputFrom(tuple([member(each) for each in origin.members]))
     return found
 
 
@@ -105,6 +123,9 @@ class StepAttempt:
             )
         except Failure as failure:
             return self._failed(failure, "failure", started, begun, allow_retries=failure.allow_retries)
+        except SourceChangedError as changed:
+            # The plan knows the source as it was: another attempt under it would fail in the same way.
+            return self._failed(changed, "failure", started, begun, allow_retries=False)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - the user's op: whatever it raises fails the step, not the run
@@ -171,17 +192,18 @@ class StepAttempt:
         source = self.step.inputs[name]
         given = self.task.inputs.get(name, InputFrom(()))
         if type(source) is FromList:
-            pairs = zip(source.members, given.addresses, strict=True)
+            pairs = zip(source.members, given.members, strict=True)
             return [
-                self._constant(name, member) if address is None else self._loaded(name, address)
-                for member, address in pairs
-                if address is None or address.kind == "value"
+                self._given(name, origin, member)
+                for origin, member in pairs
+                if type(member) is not Address or member.kind == "value"
             ]
-        if given.addresses:
-            address = given.addresses[0]
-            assert address is not None
-            return self._loaded(name, address)
-        return self._constant(name, source)
+        return self._given(name, source, given.members[0] if given.members else None)
+
+    def _given(self, name: str, origin: Any, member: Address | SourceValue | None) -> Any:
+        if type(member) is Address:
+            return self._loaded(name, member)
+        return snapshot(member.value) if type(member) is SourceValue else self._constant(name, origin)
 
     def _loaded(self, name: str, address: Address) -> Any:
         try:
@@ -220,17 +242,21 @@ class StepAttempt:
             tags=self.step.tags,
             on_event=self.log_event,
         )
-        begun = perf_counter()
         given: dict[str, Output[Any]] = {}
+        watched = self._watched()
+        folder = os.getcwd() if any(self.task.looks) else ""
+        begun = perf_counter()
         call = (context,) if op.signature.takes_context else ()
         # Nothing is stored before the op has come to its end: what stands under its version must be what a run gives
         # that did not fail.
-        for output in self._results(op.compute_fn(*call, **values)):
-            if output.output_name in given:
-                raise ExecutionError(f"gave the output {output.output_name!r} twice", where=self.step.where)
-            self._check_type(output)
-            given[output.output_name] = output
+        with watched:
+            for output in self._results(op.compute_fn(*call, **values)):
+                if output.output_name in given:
+                    raise ExecutionError(f"gave the output {output.output_name!r} twice", where=self.step.where)
+                self._check_type(output)
+                given[output.output_name] = output
         seconds = perf_counter() - begun
+        self._check_sources(folder)
         for name, out in op.outs.items():
             if name not in given and out.is_required and not out.is_nothing:
                 raise ExecutionError(
@@ -246,6 +272,34 @@ class StepAttempt:
             else:
                 records.append(self.storage.skip(self.step, name, self.task))
         return records
+
+    def _watched(self) -> AbstractContextManager[object]:
+        """Watch what the op reads, where its version is made of its code and not its author's word."""
+        if self.task.op_version is None or self.step.op.version is not None:
+            return nullcontext()
+        from memo.execution.watching import Watch  # a run that finds everything stored watches nothing
+
+        return Watch(self)
+
+    def _check_sources(self, folder: str) -> None:
+        """Refuse what was read of files that changed meanwhile: it is neither what the version says nor what is there.
+
+        Args:
+            folder: Where relative paths begin, which the op may have left.
+
+        Raises:
+            SourceChangedError: One looks other than when the plan was made.
+        """
+        if not any(self.task.looks):
+            return
+        sources = sources_of(self.step, self.environment.resource_defs)
+        for source, planned in zip(sources, self.task.looks, strict=True):
+            if planned and looks_now(source, folder) != planned:
+                raise SourceChangedError(
+                    f"the source {source.name!r} was changed while the step ran, or by the step itself; nothing is "
+                    f"stored: run again, and let no step write into what it depends on",
+                    where=self.step.where,
+                )
 
     def _results(self, returned: Any) -> Iterator[Output[Any]]:
         """Read what the op's function gave as outputs by name.

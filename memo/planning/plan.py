@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from msgspec import Struct, field
 
 from memo.contracts.executor import Address
+from memo.definition.source import Source
 from memo.versioning import Versions
 
 
@@ -27,11 +29,14 @@ class Reason(StrEnum):
 
     STORED = "stored under this version"
     SAME_CONTENT = "stored; its inputs have the same content as before"
+    ACCEPTED = "accepted as equal"
     SAME_VERSION = "another step of this run has the same version"
     NEVER_RUN = "never run"
     CODE_CHANGED = "code changed"
     CONFIG_CHANGED = "config changed"
     RESOURCE_CHANGED = "resource changed"
+    SOURCE_CHANGED = "source changed"
+    EXPIRED = "expired"
     INPUT_CHANGED = "input changed"
     OUTPUT_MISSING = "stored output missing"
     FORCED = "forced"
@@ -74,6 +79,7 @@ class Plan(Struct, frozen=True):
         outside: For steps that are not selected and are read by some that are: where their outputs are stored.
         digests: What is known of the content of stored outputs: step key -> {output: digest}.
         forced: The steps that run though they are stored, and replace what is.
+        sources: What the ops are handed that external sources are wired to.
         aliases: Versions found equal by content while planning, not yet recorded: version -> stored version.
     """
 
@@ -84,6 +90,7 @@ class Plan(Struct, frozen=True):
     outside: dict[str, dict[str, Address]] = field(default_factory=dict)
     digests: dict[str, dict[str, str | None]] = field(default_factory=dict)
     forced: frozenset[str] = frozenset()
+    sources: dict[Source, Any] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
 
     def count(self, verdict: Verdict) -> int:

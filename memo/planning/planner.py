@@ -7,7 +7,7 @@ by its content key.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from memo.definition.step import FromList, FromOutput
 from memo.errors import SelectionError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from memo.contracts.executor import Address
     from memo.contracts.run_store import History, Recipe
     from memo.definition.job import JobDefinition
+    from memo.definition.source import Source
     from memo.definition.step import Step
 
 
@@ -56,6 +57,8 @@ _CHANGE_OF_KIND = (
     ("code", Reason.CODE_CHANGED),
     ("config", Reason.CONFIG_CHANGED),
     ("resource", Reason.RESOURCE_CHANGED),
+    ("source", Reason.SOURCE_CHANGED),
+    ("time", Reason.EXPIRED),
     ("input", Reason.INPUT_CHANGED),
 )
 
@@ -65,12 +68,13 @@ def plan_without_memoization(
     selected: Iterable[str],
     reason: Reason,
     outside: dict[str, dict[str, Address]] | None = None,
+    sources: Mapping[Source, Any] | None = None,
 ) -> Plan:
     """Plan to run every selected step, reusing nothing and storing nothing under a version."""
     chosen = frozenset(selected)
     steps = {key: StepPlan(key, Verdict.RUN, reason) for key in job.steps if key in chosen}
     _check_boundary(job, steps, outside or {})
-    return Plan(job.name, False, steps, outside=outside or {})
+    return Plan(job.name, False, steps, outside=outside or {}, sources=dict(sources or {}))
 
 
 def make_plan(
@@ -82,6 +86,7 @@ def make_plan(
     selected: frozenset[str],
     forced: frozenset[str] = frozenset(),
     outside: Mapping[str, dict[str, Address]] | None = None,
+    accepted: Mapping[str, str] | None = None,
     forecast: bool = False,
 ) -> Plan:
     """Decide for every selected step whether it runs.
@@ -94,12 +99,15 @@ def make_plan(
         selected: The steps to decide on.
         forced: Those to run whatever is stored.
         outside: Known places of outputs of steps that are not selected, as of a parent run.
+        accepted: Why versions were accepted in whose place others count: version -> the user's reason.
         forecast: Look up how long each step takes.
 
     Raises:
         SelectionError: A selected step reads from one that is neither selected nor stored.
     """
-    return _Planner(job, versions, stores, history, selected, forced, dict(outside or {}), forecast).plan()
+    return _Planner(
+        job, versions, stores, history, selected, forced, dict(outside or {}), accepted or {}, forecast
+    ).plan()
 
 
 class _Planner:
@@ -114,6 +122,7 @@ class _Planner:
         selected: frozenset[str],
         forced: frozenset[str],
         outside: dict[str, dict[str, Address]],
+        accepted: Mapping[str, str],
         forecast: bool,
     ) -> None:
         self.job = job
@@ -124,11 +133,14 @@ class _Planner:
         self.selected = selected
         self.forced = forced & selected
         self.outside = outside
+        self.accepted = accepted
         self.forecast = forecast
         self.stored_as: dict[str, str] = {}
         self.digests: dict[str, dict[str, str | None]] = {}
         self.aliases: dict[str, str] = {}
         self.decided: dict[str, StepPlan] = {}
+        self.adopted = history.adopted()
+        self.unfinished = history.unfinished()
         self.torn: frozenset[str] = frozenset()
         self.shaken: set[str] = set()
         """Steps whose stored readers may not be what they would be now: what runs though its version is known, and
@@ -157,10 +169,16 @@ class _Planner:
             self.outside,
             self._digests_to_know(),
             self.forced,
+            self._sources(),
             self.aliases,
         )
         _check_boundary(self.job, plan.steps, self.outside)
         return self._with_seconds(plan) if self.forecast else plan
+
+    def _sources(self) -> dict[Source, Any]:
+        """What the ops are handed that external sources are wired to."""
+        steps = (self.versions.steps[key] for key in self.order)
+        return {each.source: each.stamp.value for step in steps for each in step.sources}
 
     def _decided_at_once(self, key: str, plain: set[str], outdated: Mapping[str, str]) -> bool:
         """Decide what needs no look at the history; False for what does."""
@@ -177,7 +195,7 @@ class _Planner:
                 return False
             self._decide(key, Verdict.MAYBE, Reason.UPSTREAM_RUNS, above[0])
         elif key in self.stored_as:
-            self._decide(key, Verdict.REUSE, Reason.STORED)
+            self._decide_stored(key)
             self._note_skipped(key)
         elif self.skipped and lacks_input(self.job.steps[key], self.skipped.__contains__):
             self._decide(key, Verdict.UNNEEDED, Reason.SKIPPED)
@@ -204,6 +222,17 @@ class _Planner:
             self.stored_as.get(key) if verdict is Verdict.REUSE else None,
             on_demand,
         )
+
+    def _decide_stored(self, key: str) -> None:
+        """Reuse what is stored under the step's version, and say whose word it rests on where it is not memo's."""
+        computed = self.versions.steps[key].computed
+        if computed:
+            self._decide(key, Verdict.REUSE, Reason.ACCEPTED, self.accepted.get(computed, ""))
+        elif self.stored_as[key] in self.adopted:
+            files = self.adopted[self.stored_as[key]].files
+            self._decide(key, Verdict.REUSE, Reason.STORED, f"adopted from {', '.join(files.values())}, not verified")
+        else:
+            self._decide(key, Verdict.REUSE, Reason.STORED)
 
     def _version(self, key: str) -> str:
         return self.versions.steps[key].version
@@ -250,10 +279,9 @@ class _Planner:
 
     def _torn(self) -> frozenset[str]:
         """The steps whose outputs a run was replacing when it ended: they may be of that run, or of one before."""
-        unfinished = self.history.unfinished()
-        if not unfinished:
+        if not self.unfinished:
             return frozenset()
-        return frozenset(key for key in self.order if self.stored_as.get(key) in unfinished)
+        return frozenset(key for key in self.order if self.stored_as.get(key) in self.unfinished)
 
     def _outdated(self) -> dict[str, str]:
         """The steps that were made of content that has been replaced since, and by which upstream step.
@@ -331,9 +359,13 @@ class _Planner:
         return known or output_version(self.stored_as.get(source.step, self._version(source.step)), source.output)
 
     def _stored_by_content(self, key: str) -> bool:
+        if self.versions.steps[key].computed:
+            return False  # what the accepted code gave would be known as the other's, after a revocation too
         found = content_key(self.versions.steps[key], self._digest_of)
         version = self.history.find_contents([found]).get(found)
-        if version is None or not self.stores.stored([(self.job.steps[key], version)])[0]:
+        if version is None or version in self.unfinished:
+            return False
+        if not self.stores.stored([(self.job.steps[key], version)])[0]:
             return False
         self.stored_as[key] = self.aliases[self._version(key)] = version
         self.digests[key] = dict(self.history.content_digests([version]).get(version, {}))

@@ -12,12 +12,16 @@ if TYPE_CHECKING:
 
     fs_io_manager: IOManagerDefinition
     mem_io_manager: IOManagerDefinition
+    DeclaredVersionStrategy: type[VersionStrategy]
     SourceHashVersionStrategy: type[VersionStrategy]
 
 
+_STRATEGIES = {"DeclaredVersionStrategy": "declared", "SourceHashVersionStrategy": "source_hash"}
+
+
 def __getattr__(name: str) -> Any:
-    if name == "SourceHashVersionStrategy":
-        found: Any = family_member(STRATEGIES, "source_hash")
+    if name in _STRATEGIES:
+        found: Any = family_member(STRATEGIES, _STRATEGIES[name])
     elif name in {"fs_io_manager", "mem_io_manager"}:
         found = IOManagerDefinition.from_spec(family_member(IO_MANAGERS, name.removesuffix("_io_manager")))
     else:

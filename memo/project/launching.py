@@ -68,6 +68,7 @@ def launch(
     with prepare(job, wish, home=home, run_id=run_id) as prepared:
         if home is not None:
             home.make()
+            prepared.stamps.keep(home.catalog)
         if on_plan is not None:
             on_plan(prepared.plan, run_id)
         if workers:

@@ -16,7 +16,7 @@ from memo.execution.run import new_run_id
 from memo.execution.storage import StepStorage
 from memo.planning import Plan, Reason, make_plan, plan_without_memoization
 from memo.tags import memoization_wish
-from memo.versioning import resolve_versions, strategy_of
+from memo.versioning import Stamps, resolve_versions, strategy_of, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,7 +55,11 @@ class Wish(Struct, frozen=True):
 
 
 class Prepared:
-    """A plan with all that is needed to carry it out; a context manager that ends its resources."""
+    """A plan with all that is needed to carry it out; a context manager that ends its resources.
+
+    Attributes:
+        stamps: What external sources were found to be.
+    """
 
     def __init__(
         self,
@@ -64,12 +68,14 @@ class Prepared:
         scope: ResourceScope,
         storage: StepStorage,
         history: History | None,
+        stamps: Stamps,
     ) -> None:
         self.plan = plan
         self.environment = environment
         self.scope = scope
         self.storage = storage
         self.history = history
+        self.stamps = stamps
 
     def __enter__(self) -> Self:
         return self
@@ -108,12 +114,13 @@ def prepare(job: JobDefinition, wish: Wish, *, home: Home | None, run_id: str | 
     )
     scope = ResourceScope(environment)
     storage = StepStorage(environment, scope)
+    stamps = Stamps(home.catalog if home else None)
     try:
-        plan = _plan(job, wish, environment, storage, home, memoized=memoized)
+        plan = _plan(job, wish, environment, storage, home, stamps, memoized=memoized)
     except BaseException:
         scope.close()
         raise
-    return Prepared(plan, environment, scope, storage, home.catalog if home else None)
+    return Prepared(plan, environment, scope, storage, home.catalog if home else None, stamps)
 
 
 def _plan(
@@ -122,6 +129,7 @@ def _plan(
     environment: RunEnvironment,
     storage: StepStorage,
     home: Home | None,
+    stamps: Stamps,
     *,
     memoized: bool,
 ) -> Plan:
@@ -129,17 +137,28 @@ def _plan(
     if selected is None:
         selected = frozenset(job.steps) if wish.selection is None else select_steps(job.steps, wish.selection)
     if not memoized:
-        return plan_without_memoization(job, selected, wish.reason, wish.outside)
+        wired = {each: value_of(each) for each in {each for key in selected for each in job.steps[key].wired()}}
+        return plan_without_memoization(job, selected, wish.reason, wish.outside, wired)
     assert home is not None
-    versions = resolve_versions(job, environment.config, strategy_of(job), environment.resource_defs)
+    catalog = home.catalog
+    accepted = catalog.accepted()
+    versions = resolve_versions(
+        job,
+        environment.config,
+        strategy_of(job),
+        environment.resource_defs,
+        stamps=stamps,
+        accepted=accepted,
+    )
     forced = selected if wish.force is True else select_steps(job.steps, wish.force) if wish.force else frozenset()
     return make_plan(
         job,
         versions,
         storage,
-        home.catalog,
+        catalog,
         selected=selected,
         forced=forced,
+        accepted={each.version: each.reason for each in catalog.acceptances()} if accepted else {},
         outside=wish.outside,
         forecast=wish.forecast,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from time import sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from memo.contracts.executor import StepTask
 from memo.contracts.run_store import OutputRecord
 from memo.definition.names import check_tags
 from memo.definition.selection import select_steps
-from memo.errors import DefinitionError, InvocationError
+from memo.errors import DefinitionError, HomeError, InvocationError
 from memo.execution.logs import RunLog
 from memo.execution.retries import retry_after
 from memo.execution.step import StepAttempt, inputs_of
@@ -91,6 +91,8 @@ class StepVerification(Struct, frozen=True):
         detail: Why it did not run, or with what it failed.
         outputs: Those that did not come out as they are stored.
         seconds: How long its body took; None where it did not run.
+        vouched: `adopted` or `accepted` where it is somebody's word that what is stored is what the step gives; else
+            empty.
     """
 
     key: str
@@ -100,6 +102,7 @@ class StepVerification(Struct, frozen=True):
     detail: str = ""
     outputs: tuple[OutputVerification, ...] = ()
     seconds: float | None = None
+    vouched: Literal["adopted", "accepted", ""] = ""
 
 
 class Verification(Struct, frozen=True):
@@ -127,8 +130,11 @@ class Verification(Struct, frozen=True):
 
     @property
     def nondeterministic_ops(self) -> tuple[tuple[str, str], ...]:
-        """The ops that gave something else than before, each with its ``file:line``."""
-        differing = [step for step in self.steps.values() if step.outcome is VerifyOutcome.DIFFERS]
+        """The ops that gave something else than before, each with its ``file:line``.
+
+        Those are not among them that gave something else than what was adopted, or accepted as equal.
+        """
+        differing = [step for step in self.steps.values() if step.outcome is VerifyOutcome.DIFFERS and not step.vouched]
         return tuple(dict.fromkeys((step.op_name, step.location) for step in differing))
 
 
@@ -146,8 +152,9 @@ def verify_job(
 ) -> Verification:
     """Run stored steps of a job again, each with its stored inputs, and compare what they give with what is stored.
 
-    Nothing is stored and nothing recorded: what a step gives is compared when it gives it, and no IO manager is handed
-    it. What the ops themselves write elsewhere, they write again. The steps run one after another, in this process.
+    Nothing is stored, and nothing recorded but that outputs that were adopted are what their step gives: what a step
+    gives is compared when it gives it, and no IO manager is handed it. What the ops themselves write elsewhere, they
+    write again. The steps run one after another, in this process.
 
     What has the digest that was recorded when the step ran is the same. Anything else is compared with what the IO
     manager loads: by its digest, then part by part. Instances of the user's own classes have no digest; an IO manager
@@ -190,7 +197,7 @@ def verify_job(
                 "its tags turn memoization off, so that nothing is stored that could be verified; leave the tag out",
                 where=job.where,
             )
-        verifier = _Verifier(job, prepared)
+        verifier = _Verifier(job, prepared, home)
         sampled = _sample([key for key in job.steps if key in selected and key in verifier.runnable], sample, seed)
         found: dict[str, StepVerification] = {}
         for key in (key for key in job.steps if key in selected):
@@ -209,9 +216,11 @@ def _sample(keys: list[str], share: float, seed: int) -> frozenset[str]:
 class _Verifier:
     """Runs the stored steps of a job."""
 
-    def __init__(self, job: JobDefinition, prepared: Prepared) -> None:
+    def __init__(self, job: JobDefinition, prepared: Prepared, home: Home) -> None:
         self._job = job
         self._prepared = prepared
+        self._store = home.catalog
+        self._adopted = home.catalog.adopted()
         self._addresses: dict[str, Mapping[str, Address]] = {}
         assert prepared.history is not None
         reused = {
@@ -251,19 +260,34 @@ class _Verifier:
 
     def _verification(self, key: str, outcome: VerifyOutcome, detail: str = "", **more: Any) -> StepVerification:
         op = self._job.steps[key].op
-        return StepVerification(key, outcome, op.name, op.location, detail, **more)
+        return StepVerification(key, outcome, op.name, op.location, detail, vouched=self._vouched(key), **more)
+
+    def _vouched(self, key: str) -> Literal["adopted", "accepted", ""]:
+        """Whose word it is that what is stored is what the step gives."""
+        planned = self._prepared.plan.steps[key]
+        if planned.stored_as in self._adopted:
+            return "adopted"
+        return "accepted" if planned.reason is Reason.ACCEPTED else ""
+
+    def _end_adoption(self, key: str) -> str:
+        """Record of outputs that were adopted that they are what the step gives; say what became of it."""
+        version = self._prepared.plan.steps[key].stored_as
+        if version is None or version not in self._adopted:
+            return ""
+        try:
+            self._store.verified(version)
+        except HomeError as error:
+            return f"what was adopted is what it gives, which cannot be recorded: {error}"
+        return "what was adopted is what it gives: verified"
 
     def _run(self, key: str) -> StepVerification:
         storage, outcome = self._attempts(key)
         if outcome.kind == "success":
             differing = [output for output in storage.found if output.not_comparable is None]
             kind = VerifyOutcome.DIFFERS if differing else VerifyOutcome.NOT_COMPARABLE
-            return self._verification(
-                key,
-                kind if storage.found else VerifyOutcome.SAME,
-                outputs=tuple(storage.found),
-                seconds=outcome.seconds,
-            )
+            if not storage.found:
+                return self._verification(key, VerifyOutcome.SAME, self._end_adoption(key), seconds=outcome.seconds)
+            return self._verification(key, kind, outputs=tuple(storage.found), seconds=outcome.seconds)
         assert outcome.error is not None
         if outcome.kind == "lost":
             return self._verification(key, VerifyOutcome.NOT_STORED, outcome.error.message)
@@ -275,7 +299,14 @@ class _Verifier:
         environment, scope = self._prepared.environment, self._prepared.scope
         step = self._job.steps[key]
         policy = step.retry_policy or self._job.op_retry_policy
-        task = StepTask(environment.run_id, key, inputs=inputs_of(step, self._addresses))
+        plan = self._prepared.plan
+        assert plan.versions is not None
+        task = StepTask(
+            environment.run_id,
+            key,
+            inputs=inputs_of(step, self._addresses, plan.sources),
+            looks=plan.versions.looks(key),
+        )
         while True:
             storage = _ComparingStorage(environment, scope, self._addresses[key], self._digests[key])
             outcome = StepAttempt(task, environment, scope, storage, _unheard).run()

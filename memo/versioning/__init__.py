@@ -2,17 +2,21 @@
 
 from memo.versioning.recipes import recipe_of, shown_value
 from memo.versioning.resolution import op_versions, resolve_versions, strategy_of
+from memo.versioning.stamps import Stamps, looks_now, value_of
 from memo.versioning.versions import ResourceVersion, StepVersion, Versions, content_key, output_version
 
 __all__ = [
     "ResourceVersion",
+    "Stamps",
     "StepVersion",
     "Versions",
     "content_key",
+    "looks_now",
     "op_versions",
     "output_version",
     "recipe_of",
     "resolve_versions",
     "shown_value",
     "strategy_of",
+    "value_of",
 ]

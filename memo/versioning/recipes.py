@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from memo.content import content_digest
 from memo.contracts.run_store import Recipe, RecipePart
+from memo.definition.source import TimeSource
 from memo.definition.step import FromOutput
 from memo.hashing import UnencodableError, digest, value_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
     from memo.contracts.version_strategy import CodeVersion
-    from memo.versioning.versions import Versions
+    from memo.versioning.versions import ReadSource, Versions
 
 
 def shown_value(value: Any) -> str:
@@ -36,10 +37,16 @@ def recipe_of(step_key: str, versions: Versions, texts: dict[str, str] | None = 
         texts: Where given, the source text of every part is read now and put here by its digest.
     """
     step = versions.steps[step_key]
-    parts = [*_code_parts("code", "", step.code, texts), *_config_parts("config", "", step.config)]
-    for key in _all_required(step.resources, versions):
+    parts = _code_parts("code", "", step.code, texts)
+    for code in step.besides:
+        parts += _code_parts("code", "", code, texts)
+    parts += _config_parts("config", "", step.config)
+    parts += _source_parts("", step.sources)
+    for key in versions.required(step.reached):
         found = versions.resources[key]
-        parts += _code_parts("resource", f"{key}: ", found.code, texts)
+        for code in (found.code, *found.besides):
+            parts += _code_parts("resource", f"{key}: ", code, texts)
+        parts += _source_parts(f"{key}: ", found.sources)
         parts += _config_parts("resource", f"{key}: config", found.config)
         if found.shown is not None:
             parts.append(RecipePart("resource", f"{key}: value", found.code.version, found.shown))
@@ -64,15 +71,18 @@ def recipe_of(step_key: str, versions: Versions, texts: dict[str, str] | None = 
     return Recipe(step.version, tuple(parts))
 
 
-def _all_required(direct: Mapping[str, str], versions: Versions) -> list[str]:
-    found: dict[str, None] = {}
-    todo = list(direct)
-    while todo:
-        key = todo.pop()
-        if key not in found:
-            found[key] = None
-            todo.extend(versions.resources[key].requires)
-    return sorted(found)
+def _source_parts(prefix: str, sources: Iterable[ReadSource]) -> list[RecipePart]:
+    """One part for each source, or for each of its files where they are not too many."""
+    found: list[RecipePart] = []
+    for number, each in enumerate(sources):
+        kind = "time" if isinstance(each.source, TimeSource) else "source"
+        name = f"{prefix}{each.input}: {each.source.name}" if each.input else prefix + each.source.name
+        # Which it is counts too: two sources that change places are two changes.
+        at = each.input or str(number)
+        stamp = each.stamp
+        found.append(RecipePart(kind, name, digest("source", at, each.digest), stamp.shown))
+        found += [RecipePart("file", path, digest("file", at, held), shown) for path, held, shown in stamp.members]
+    return found
 
 
 def _code_parts(kind: str, prefix: str, code: CodeVersion, texts: dict[str, str] | None) -> list[RecipePart]:

@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, Any
 from memo.content import content_digest
 from memo.contracts.version_strategy import CodePart, CodeVersion, OpVersionContext, ResourceVersionContext
 from memo.definition.families import STRATEGIES, family_member
-from memo.definition.job import resource_order
+from memo.definition.job import loaders_of, resource_order
 from memo.definition.resource import InputManagerDefinition, IOManagerDefinition, ResourceDefinition
+from memo.definition.source import Source
 from memo.definition.step import (
     FromInputManager,
     FromJobInput,
     FromList,
     FromOutput,
     FromRunConfig,
+    FromSource,
     FromValue,
 )
 from memo.errors import MemoError, VersionError
 from memo.hashing import UnencodableError, digest, named_digest, value_digest
 from memo.versioning.recipes import shown_value
-from memo.versioning.versions import ResourceVersion, StepVersion, Versions, joined_digest, output_version
+from memo.versioning.stamps import Stamps
+from memo.versioning.versions import ReadSource, ResourceVersion, StepVersion, Versions, joined_digest, output_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from memo.definition.op import OpDefinition
     from memo.definition.run_config import RunConfig
     from memo.definition.step import Step
+    from memo.versioning.stamps import Stamp
 
 NO_CONFIG = value_digest(None)
 
@@ -39,14 +43,26 @@ def resolve_versions(
     config: RunConfig,
     strategy: VersionStrategy,
     resource_defs: Mapping[str, ResourceDefinition],
+    *,
+    stamps: Stamps | None = None,
+    accepted: Mapping[str, str] | None = None,
 ) -> Versions:
     """Determine the version of every step of a job.
 
+    Args:
+        job: The job.
+        config: Of the run.
+        strategy: What counts as the same code.
+        resource_defs: The job's, with the engine's defaults.
+        stamps: What external sources are now; looked for where left out.
+        accepted: Versions in whose place another counts, because somebody said that it is as good.
+
     Raises:
         VersionError: The strategy gave no version for an op, or a value cannot be versioned.
+        SourceError: An external source cannot be reached.
     """
     with strategy.planning():
-        return _Resolution(job, config, strategy, resource_defs).run()
+        return _Resolution(job, config, strategy, resource_defs, stamps or Stamps(None), accepted or {}).run()
 
 
 def strategy_of(job: JobDefinition) -> VersionStrategy:
@@ -66,8 +82,8 @@ def op_versions(
 ) -> dict[str, str]:
     """Determine `StepVersion.op_version` of some steps, as a worker does to see that its code is what was planned."""
     with strategy.planning():
-        resolution = _Resolution(job, config, strategy, resource_defs)
-        return {key: resolution.op_version(job.steps[key])[1] for key in step_keys}
+        resolution = _Resolution(job, config, strategy, resource_defs, Stamps(None), {})
+        return {key: resolution.op_version(job.steps[key])[2] for key in step_keys}
 
 
 class _Resolution:
@@ -79,40 +95,74 @@ class _Resolution:
         config: RunConfig,
         strategy: VersionStrategy,
         definitions: Mapping[str, ResourceDefinition],
+        stamps: Stamps,
+        accepted: Mapping[str, str],
     ) -> None:
         self.job = job
         self.config = config
         self.strategy = strategy
         self.definitions = definitions
+        self.stamps = stamps
+        self.accepted = accepted
         self.resources: dict[str, ResourceVersion] = {}
         self.codes: dict[int, CodeVersion] = {}
+        self.besides: dict[int, tuple[CodeVersion, ...]] = {}
         self.found: dict[str, StepVersion] = {}
         self.outputs: dict[tuple[str, str], str] = {}
 
     def run(self) -> Versions:
         for step in self.job.steps.values():
             self.found[step.key] = self.step(step)
-        warnings = {
-            step.op.name: code.warnings
-            for step in self.job.steps.values()
-            if (code := self.found[step.key].code).warnings
-        }
-        warnings |= {key: found.code.warnings for key, found in self.resources.items() if found.code.warnings}
+        warnings: dict[str, tuple[str, ...]] = {}
+        for step in self.job.steps.values():
+            found = self.found[step.key]
+            _add_warnings(warnings, step.op.name, step.op, found.code, *found.besides)
+        for key, resource in self.resources.items():
+            _add_warnings(warnings, key, self.definitions[key], resource.code, *resource.besides)
+        for name, told in self.stamps.warnings.items():
+            warnings[name] = (*warnings.get(name, ()), *told)
         return Versions(self.found, self.resources, warnings)
 
-    def op_version(self, step: Step) -> tuple[CodeVersion, str]:
+    def op_version(self, step: Step) -> tuple[CodeVersion, tuple[CodeVersion, ...], str]:
+        """The version of an op's code, of what it depends on besides, and of both with its config."""
         config = self.config.ops.get(step.key)
         code = self.code_of(step.op, config)
+        besides = self.besides_of(step.op) if step.op.depends_on else ()
         # Their order counts, because a tuple that is returned is read in it.
         outputs = step.op.output_names if len(step.op.output_names) > 1 else ()
-        return code, digest("op", code.version, self._value(config, step.config_path + ".config"), *outputs)
+        own = code.version if not besides else digest("code", code.version, *[each.version for each in besides])
+        return code, besides, digest("op", own, self._value(config, step.config_path + ".config"), *outputs)
+
+    def besides_of(self, definition: OpDefinition | ResourceDefinition) -> tuple[CodeVersion, ...]:
+        """The versions of what a definition depends on and its code does not show, sources left out."""
+        found = self.besides.get(id(definition))
+        if found is None:
+            found = self.besides[id(definition)] = tuple(
+                self._besides(each, definition) for each in definition.depends_on if not isinstance(each, Source)
+            )
+        return found
+
+    def _besides(self, given: Any, definition: OpDefinition | ResourceDefinition) -> CodeVersion:
+        resource = ResourceDefinition.hardcoded_resource(given)
+        resource.ignore = definition.ignore
+        word = self.strategy.get_resource_version(ResourceVersionContext(resource))
+        if word is not None:
+            return self._worded(word, resource, "op")
+        found = self._given_value(given, f"{definition.where}, depends_on")
+        return CodeVersion(found, (CodePart("value", "depends_on", found, shown_value(given)),))
+
+    def read(self, sources: Iterable[Source]) -> tuple[ReadSource, ...]:
+        """External sources that something depends on, each asked what it is now."""
+        return tuple(ReadSource(each, self.stamps.of(each)) for each in sources)
 
     def step(self, step: Step) -> StepVersion:
         config = self.config.ops.get(step.key)
-        code, op_version = self.op_version(step)
+        code, besides, op_version = self.op_version(step)
         resources = {key: self.resource(key).version for key in sorted(step.op.required_resource_keys)}
         inputs: list[tuple[str, bool, tuple[FromOutput | str, ...]]] = []
         values: list[tuple[str, str, str]] = []
+        wired: list[ReadSource] = []
+        loaders = loaders_of(step, self.definitions)
         for name, source in step.inputs.items():
             if type(source) is FromOutput:
                 inputs.append((name, False, (source,)))
@@ -121,21 +171,47 @@ class _Resolution:
                     each if type(each) is FromOutput else self._input(step, name, each) for each in source.members
                 )
                 inputs.append((name, True, members))
+                wired += [
+                    ReadSource(each.source, self.stamps.of(each.source), f"{name}[{index}]")
+                    for index, each in enumerate(source.members)
+                    if type(each) is FromSource
+                ]
+            elif type(source) is FromSource:
+                wired.append(ReadSource(source.source, self.stamps.of(source.source), name))
+                continue
             else:
                 values.append((name, self._input(step, name, source), self._show(step, name, source)))
                 continue
-            manager = step.op.ins[name].input_manager_key
-            if manager is not None and isinstance(self.definitions[manager], InputManagerDefinition):
-                values.append((f"{name} loaded by", self._loaded(step, name, manager), repr(manager)))
+            if name in loaders:
+                values.append((f"{name} loaded by", self._loaded(step, name, loaders[name]), repr(loaders[name])))
         local_key = digest(
             "local",
             op_version,
             named_digest("resources", resources.items()) if resources else "",
             named_digest("inputs", [(name, found) for name, found, _ in values]) if values else "",
         )
+        sources: tuple[ReadSource, ...] = ()
+        if wired or step.op.depends_on:
+            named = self.read(each for each in step.op.depends_on if isinstance(each, Source))
+            sources = (*wired, *named)
+            local_key = digest("reads", local_key, _wired_digest(wired), *[each.stamp.digest for each in named])
         frozen = tuple(inputs)
         version = joined_digest("step", local_key, frozen, self._upstream)
-        return StepVersion(version, local_key, op_version, code, config, resources, frozen, tuple(values))
+        stands = self.accepted.get(version)
+        return StepVersion(
+            version if stands is None else stands,
+            local_key,
+            op_version,
+            code,
+            config,
+            resources,
+            frozen,
+            tuple(values),
+            besides,
+            sources,
+            "" if stands is None else version,
+            tuple(sorted({*loaders.values()})),
+        )
 
     def _upstream(self, source: FromOutput) -> str:
         at = (source.step, source.output)
@@ -197,19 +273,25 @@ class _Resolution:
             if word is None and definition.is_hardcoded:
                 word = CodeVersion(self._value(definition.hardcoded_value, f"resources.{key}"))
             code = CodeVersion("") if word is None else self._worded(word, definition, "resource")
+        besides = self.besides_of(definition)
+        sources = self.read(each for each in definition.depends_on if isinstance(each, Source))
         version = digest(
             "resource",
             code.version,
             self._value(config, f"resources.{key}.config"),
             named_digest("requires", requires.items()),
+            *[each.version for each in besides],
+            *[each.stamp.digest for each in sources],
         )
         shown = shown_value(definition.hardcoded_value) if definition.is_hardcoded else None
-        return ResourceVersion(version, code, config, requires, shown)
+        return ResourceVersion(version, code, config, requires, shown, besides, sources)
 
     def _input(self, step: Step, name: str, source: Any) -> str:
         where = f"{step.where}, input {name!r}"
         if type(source) is FromInputManager:
             return self._loaded(step, name, source.key)
+        if type(source) is FromSource:
+            return _source_digest(self.stamps.of(source.source))
         return self._given_value(self._given(step, name, source), where)
 
     def _loaded(self, step: Step, name: str, key: str) -> str:
@@ -260,6 +342,31 @@ class _Resolution:
             f"data",
             where=where,
         )
+
+
+def _add_warnings(
+    warnings: dict[str, tuple[str, ...]],
+    name: str,
+    definition: OpDefinition | ResourceDefinition,
+    *codes: CodeVersion,
+) -> None:
+    found = [each for code in codes for each in code.warnings]
+    unmet = definition.ignore.difference(*[code.ignored for code in codes]) if definition.ignore else ()
+    found += [
+        f"{definition.where}: ignore names {each!r}, and nothing that it reaches is called so" for each in sorted(unmet)
+    ]
+    if found:
+        # Once for all steps of an op; an op and a resource may have one name.
+        warnings[name] = tuple(dict.fromkeys([*warnings.get(name, ()), *found]))
+
+
+def _source_digest(stamp: Stamp) -> str:
+    """The version of an input that a source is wired to: what the source holds, and what the op is handed."""
+    return digest("source", stamp.digest, value_digest(stamp.value))
+
+
+def _wired_digest(wired: Iterable[ReadSource]) -> str:
+    return named_digest("wired", [(each.input, _source_digest(each.stamp)) for each in wired])
 
 
 _PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})

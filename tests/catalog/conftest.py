@@ -1,12 +1,26 @@
 from __future__ import annotations
 
+from datetime import date
 from time import localtime, strftime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from memo.catalog import Catalog
-from memo.contracts.run_store import Materialization, OutputRecord, Recipe, RecipePart, RunRecord, Saving, Standing
+from memo.contracts.run_store import (
+    Acceptance,
+    Adoption,
+    FileDigest,
+    KnownStamp,
+    Materialization,
+    OutputRecord,
+    Recipe,
+    RecipePart,
+    RunRecord,
+    Saving,
+    Standing,
+    UndeclaredRead,
+)
 from memo.events import ErrorInfo, Event, EventType, RunStatus
 
 if TYPE_CHECKING:
@@ -36,6 +50,16 @@ DONE = Materialization(
 )
 EQUAL = Recipe("v2", DONE.recipe.parts if DONE.recipe is not None else ())
 EVENT = Event(EventType.STEP_FAILURE, "r1", 1.0, "b", data={"seconds": 1}, error=ErrorInfo("ValueError", "no", "here"))
+READ = Event(
+    EventType.UNDECLARED_READ,
+    "r1",
+    2.0,
+    "a",
+    data={"kind": "file", "what": "/data/rates.csv", "where": "flights.py:4", "op_version": "o1"},
+)
+STAMP = KnownStamp("d", "monday", (date(2026, 11, 16), [1]), 3.0)
+ACCEPTED = Acceptance(1, "job", "a", "v3", "v1", "only a name", 4.0)
+ADOPTED = Adoption("v4", "r2", {"result": "old.parquet"}, 5.0)
 
 
 QUESTIONS: dict[str, tuple[Callable[[Catalog], Any], Any]] = {
@@ -45,8 +69,17 @@ QUESTIONS: dict[str, tuple[Callable[[Catalog], Any], Any]] = {
     "known_local_keys": (lambda catalog: catalog.known_local_keys(["l1"]), {"l1"}),
     "last_recipes": (lambda catalog: catalog.last_recipes("job", ["a"]), {"a": DONE.recipe}),
     "seconds": (lambda catalog: catalog.seconds("job", ["a"]), {"a": 2.0}),
+    "file_digests": (lambda catalog: catalog.file_digests(["/f"]), {"/f": FileDigest("looks", "d")}),
+    "known_stamps": (lambda catalog: catalog.known_stamps(["week"]), {"week": STAMP}),
+    "accepted": (lambda catalog: catalog.accepted(), {"v3": "v1"}),
+    "adopted": (lambda catalog: catalog.adopted(), {"v4": ADOPTED}),
+    "acceptances": (lambda catalog: catalog.acceptances("job"), [ACCEPTED]),
+    "undeclared_reads": (
+        lambda catalog: catalog.undeclared_reads("job"),
+        [UndeclaredRead("r1", "a", "o1", "file", "/data/rates.csv", "flights.py:4")],
+    ),
     "get_run": (lambda catalog: catalog.get_run("r"), RUN),
-    "events": (lambda catalog: catalog.events("r1"), [EVENT]),
+    "events": (lambda catalog: catalog.events("r1"), [EVENT, READ]),
     "materializations": (lambda catalog: catalog.materializations("r1"), [DONE]),
     "standing": (lambda catalog: catalog.standing(RUN, "a"), Standing("v1", DONE.recipe, {"result": "d"})),
     "standing of an equal": (lambda catalog: catalog.standing(RUN, "c"), Standing("v2", EQUAL, {"result": "d"})),
@@ -69,9 +102,13 @@ class Sample:
 
     def fill(self, catalog: Catalog) -> None:
         catalog.add_run(RUN)
-        catalog.add_events([EVENT])
+        catalog.add_events([EVENT, READ])
         catalog.add_materializations([DONE], {"s1": "def a(): ..."})
         catalog.add_aliases([("r1", "c", "v2", "v1", EQUAL)])
+        catalog.keep_file_digests({"/f": FileDigest("looks", "d")})
+        catalog.keep_stamps({"week": STAMP})
+        catalog.add_acceptance(ACCEPTED)
+        catalog.add_adoption(ADOPTED)
 
     def ask(self, name: str, catalog: Catalog) -> Any:
         return QUESTIONS[name][0](catalog)

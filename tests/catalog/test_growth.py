@@ -9,7 +9,16 @@ import pytest
 from msgspec.structs import replace
 
 from memo.catalog import Catalog, recording
-from memo.contracts.run_store import Materialization, OutputRecord, Recipe, RunRecord
+from memo.contracts.run_store import (
+    Acceptance,
+    Adoption,
+    FileDigest,
+    KnownStamp,
+    Materialization,
+    OutputRecord,
+    Recipe,
+    RunRecord,
+)
 from memo.errors import HomeError
 from memo.events import Event, EventType, RunStatus
 
@@ -27,6 +36,7 @@ RUN = RunRecord(
 )
 REUSED = RunRecord("run 00055", "job", RunStatus.SUCCESS, 55.0, versions={"a": "a 7", "b": "alias 7"})
 DONE = Materialization("r1", "job", "a", (OutputRecord("x"),), "v1", "l1", "c1", Recipe("v1"))
+ACCEPTANCE = Acceptance(0, "job", "a", "v9", "v1", "only a name", 1.0)
 
 USES: dict[str, Callable[[Catalog], object]] = {
     "aliases": lambda catalog: catalog.aliases(["v2", "v3"]),
@@ -50,6 +60,15 @@ USES: dict[str, Callable[[Catalog], object]] = {
     "add_materializations": lambda catalog: catalog.add_materializations([DONE], {"d2": "text"}),
     "add_recipes": lambda catalog: catalog.add_recipes([Recipe("v3")], {"d3": "text"}),
     "add_aliases": lambda catalog: catalog.add_aliases([("r1", "b", "v2", "v1", Recipe("v2"))]),
+    "file_digests": lambda catalog: catalog.file_digests(["/a", "/b"]),
+    "known_stamps": lambda catalog: catalog.known_stamps(["a", "b"]),
+    "undeclared_reads": lambda catalog: catalog.undeclared_reads("job"),
+    "keep_file_digests": lambda catalog: catalog.keep_file_digests({"/a": FileDigest("looks", "d")}),
+    "keep_stamps": lambda catalog: catalog.keep_stamps({"a": KnownStamp("d", "1", 1, 1.0)}),
+    "add_acceptance": lambda catalog: [catalog.add_acceptance(ACCEPTANCE) for _ in range(2)],
+    "revoke": lambda catalog: catalog.revoke(catalog.add_acceptance(ACCEPTANCE), 2.0),
+    "add_adoption": lambda catalog: catalog.add_adoption(Adoption("v9", "r1", {}, 1.0)),
+    "verified": lambda catalog: catalog.verified("v9"),
 }
 
 
@@ -121,6 +140,7 @@ def grown(path: Path, runs: int) -> Catalog:
                         f"l{number % 50}",
                         f"c{number % 50}",
                         Recipe(f"v{number}"),
+                        seconds=1.0,
                     )
                     for number in numbers
                 ],
@@ -153,6 +173,7 @@ GROWING: dict[str, Callable[[Catalog], object]] = {
     "add_events": lambda catalog: catalog.add_events([Event(EventType.LOG, "r1", 1.0, "a")]),
     "add_materializations": lambda catalog: catalog.add_materializations([DONE], {"d1": "text"}),
     "add_aliases": lambda catalog: catalog.add_aliases([("r1", "b", "v2", "v1", Recipe("v2"))]),
+    "accept and revoke": lambda catalog: catalog.revoke(catalog.add_acceptance(ACCEPTANCE), 2.0),
 }
 
 

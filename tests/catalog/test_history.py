@@ -170,6 +170,14 @@ def test_seconds_are_the_median_of_the_latest_five(catalog: Catalog, taken: list
     assert catalog.seconds("job", ["a", "b"]) == {"a": usual}
 
 
+def test_what_was_adopted_says_nothing_of_how_long_a_step_takes(catalog: Catalog) -> None:
+    catalog.add_materializations([stored("r1", seconds=4.0), stored("r1", "b", seconds=0.0)], {})
+    for number in range(9):
+        catalog.add_materializations([stored(f"adopting {number}", seconds=0.0)], {})
+
+    assert catalog.seconds("job", ["a", "b"]) == {"a": 4.0}
+
+
 def test_a_key_asked_twice_is_answered_once(catalog: Catalog) -> None:
     catalog.add_materializations([stored("r1", digests={"x": "1"}, content_key="c", local_key="l", seconds=3.0)], {})
     catalog.add_materializations([stored("r2", content_key="c", seconds=5.0)], {})

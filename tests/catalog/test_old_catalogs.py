@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from memo.catalog import Catalog
-from memo.contracts.run_store import Materialization, OutputRecord, Recipe, RecipePart, RunRecord, Saving, Standing
+from memo.contracts.run_store import (
+    Acceptance,
+    Adoption,
+    FileDigest,
+    KnownStamp,
+    Materialization,
+    OutputRecord,
+    Recipe,
+    RecipePart,
+    RunRecord,
+    Saving,
+    Standing,
+    UndeclaredRead,
+)
 from memo.events import ErrorInfo, Event, EventType, RunStatus
 
 FIRST = Path(__file__).with_name("catalog_1.sql")
@@ -63,6 +79,17 @@ def test_a_catalog_of_the_first_schema_is_read_whole(path: Path) -> None:
                 attempt=1,
                 error=ErrorInfo("ValueError", "no rows", "flights.py:7", "KeyError: x"),
             ),
+            Event(
+                EventType.UNDECLARED_READ,
+                "r1",
+                1001.5,
+                "clean",
+                message="reads rates.csv, which its version does not cover",
+                data={"kind": "file", "what": "/data/rates.csv", "where": "flights.py:4", "op_version": "o1"},
+            ),
+        ]
+        assert catalog.undeclared_reads("flights") == [
+            UndeclaredRead("r1", "clean", "o1", "file", "/data/rates.csv", "flights.py:4"),
         ]
         result = OutputRecord("result", "value", "ov1", "cd1", 640, "by1", "storage/ov1", "io_manager")
         assert catalog.materializations("r1") == [
@@ -110,3 +137,17 @@ def test_a_catalog_of_the_first_schema_is_read_whole(path: Path) -> None:
         month = time.strftime("%Y-%m", time.localtime(1000.5))
         assert catalog.savings() == [Saving(month, "flights", 1, 0, 0.25)]
         assert catalog.source("s1") == "def clean(): ...\n"
+        assert catalog.file_digests(["/data/flights.csv"]) == {"/data/flights.csv": FileDigest("640 1 2 3", "fd1")}
+        day = datetime(2026, 11, 20, tzinfo=ZoneInfo("Europe/Berlin"))
+        stamps = catalog.known_stamps(["every 1 day", "orders"])
+        assert stamps == {
+            "every 1 day": KnownStamp("sd1", "2026-11-20", day, 1000.0),
+            "orders": KnownStamp("sd2", "7", (Decimal("7.50"), [1, b"x", {"at": date(2026, 11, 20)}]), 1000.5),
+        }
+        assert stamps["every 1 day"].value.tzinfo is day.tzinfo
+        assert catalog.accepted() == {"v5": "v1"}
+        assert catalog.acceptances("flights") == [
+            Acceptance(2, "flights", "clean", "v5", "v1", "only a comma", 1005.0),
+            Acceptance(1, "flights", "clean", "v4", "v1", "only a name", 1003.0, 1004.0),
+        ]
+        assert catalog.adopted() == {"v2": Adoption("v2", "r2", {"result": "old.parquet"}, 1006.0)}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memo.catalog import Catalog, connection
-from memo.contracts.run_store import RunRecord
+from memo.contracts.run_store import FileDigest, RunRecord
 from memo.events import Event, EventType, RunStatus
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ RECORDS = """
 import sys
 from pathlib import Path
 from memo.catalog import Catalog
-from memo.contracts.run_store import Materialization, OutputRecord, Recipe, RecipePart, RunRecord
+from memo.contracts.run_store import (
+    Acceptance, Adoption, FileDigest, KnownStamp, Materialization, OutputRecord, Recipe, RecipePart, RunRecord
+)
 from memo.events import Event, EventType, RunStatus
 
 def write(catalog, run_id, number):
@@ -35,6 +37,12 @@ def write(catalog, run_id, number):
     done = Materialization(run_id, "job", "a", outputs, run_id, recipe=recipe)
     catalog.add_materializations([done], {run_id: "text"})
     catalog.add_aliases([(run_id, "b", "alias of " + run_id, run_id, recipe)])
+    catalog.keep_file_digests({"/" + run_id: FileDigest(run_id, "d"), "/shared": FileDigest("looks", "d")})
+    catalog.keep_stamps({run_id: KnownStamp(run_id, run_id, (number, run_id), 1.0)})
+    catalog.add_acceptance(Acceptance(0, "job", "a", "new " + run_id, run_id, "equal", 1.0))
+    revoked = catalog.add_acceptance(Acceptance(0, "job", "a", "shared", run_id, "equal", 1.0))
+    catalog.revoke(revoked, 2.0)
+    catalog.add_adoption(Adoption(run_id, run_id, {"x": run_id}, 1.0))
     catalog.add_run(RunRecord(run_id, "job", RunStatus.SUCCESS, float(number)))
 """
 
@@ -98,6 +106,15 @@ def assert_whole(path: Path, run_ids: set[str]) -> None:
         assert {run.run_id for run in catalog.list_runs(limit=-1)} >= run_ids
         ids = sorted(run_ids)
         assert catalog.content_digests(ids) == {run_id: {"x": "d", "y": "e"} for run_id in ids}
+        assert catalog.file_digests([f"/{each}" for each in ids]) == {f"/{each}": FileDigest(each, "d") for each in ids}
+        stamps = catalog.known_stamps(ids)
+        assert {source: stamp.value[1] for source, stamp in stamps.items()} == {each: each for each in ids}
+        accepted = catalog.accepted()
+        assert {f"new {each}": each for each in ids}.items() <= accepted.items()
+        assert "shared" not in accepted
+        assert len({each.id for each in catalog.acceptances()}) == len(catalog.acceptances()) >= 2 * len(ids)
+        assert catalog.unfinished() == set()
+        assert set(ids) <= catalog.adopted().keys()
         assert catalog.aliases([f"alias of {run_id}" for run_id in ids]) == {f"alias of {r}": r for r in ids}
         for run_id in ids:
             assert [event.message for event in catalog.events(run_id)] == ["0", "1", "2"]

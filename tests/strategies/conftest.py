@@ -24,6 +24,8 @@ class Stand:
 
     name = "op"
     version = None
+    where = "op"
+    ignore: frozenset[str] = frozenset()
 
     def __init__(self, compute_fn: Any = None, hardcoded_value: Any = None) -> None:
         self.compute_fn = compute_fn

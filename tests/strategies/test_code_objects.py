@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from memo_strategies.code_objects import nested_code, summarise
+from memo_strategies.code_objects import nested_code
+from memo_strategies.code_reader import summarise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,4 +1,7 @@
-"""Every edit in ``edits/*.txt``: whether it changes the version of the op, in processes with other hash seeds."""
+"""Every edit in ``edits/*.txt``: whether it changes the version of the op, and whether a job runs the op again.
+
+Both in processes with other hash seeds: before, after, and before once more in another folder.
+"""
 
 from __future__ import annotations
 
@@ -65,15 +68,33 @@ EDITS = [
 ]
 
 
-def _versions(folders: list[Path], seed: str, cwd: Path) -> dict[str, Any]:
+MOMENTS = (("before", "1"), ("moved", "333"), ("after", "20"))
+"""When the ops are looked at, with the hash seed of that process."""
+
+
+def _write(root: Path, moment: str) -> dict[int, Path]:
+    """Write the files of every edit to a folder of its own; by the edit's number."""
+    folders = {number: root / f"{number}" for number in range(len(EDITS))}
+    for number, folder in folders.items():
+        edit = EDITS[number]
+        for name, text in (edit.after if moment == "after" else edit.before).items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    return folders
+
+
+def _told(program: str, given: Any, seed: str, cwd: Path) -> dict[str, Any]:
+    """What a program beside this file says of folders."""
     roots = [str(HERE.parents[1]), str(HERE.parents[1] / "strategies")]
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MEMO_")}
     done = subprocess.run(
-        [sys.executable, str(HERE / "versions_of_folders.py")],
-        input=json.dumps([str(folder) for folder in folders]),
+        [sys.executable, str(HERE / program)],
+        input=json.dumps(given),
         capture_output=True,
         text=True,
         cwd=cwd,
-        env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(roots)},
+        env={**kept, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(roots)},
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -81,22 +102,20 @@ def _versions(folders: list[Path], seed: str, cwd: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def versions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """What every folder's op was versioned as: before, after, and before once more, elsewhere."""
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[int, Path]]:
+    """The folders of every edit, by moment."""
+    return {moment: _write(tmp_path_factory.mktemp(moment), moment) for moment, _ in MOMENTS}
+
+
+@pytest.fixture(scope="module")
+def versions(folders: dict[str, dict[int, Path]]) -> dict[str, dict[str, Any]]:
+    """What every folder's op was versioned as."""
     found: dict[str, dict[str, Any]] = {}
-    for moment, seed in (("before", "1"), ("after", "20"), ("moved", "333")):
-        root = tmp_path_factory.mktemp(moment)
-        folders = []
-        for number, edit in enumerate(EDITS):
-            folder = root / f"{number}"
-            folders.append(folder)
-            for name, text in (edit.after if moment == "after" else edit.before).items():
-                path = folder / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, encoding="utf-8")
+    for moment, seed in MOMENTS:
+        given = [str(folder) for folder in folders[moment].values()]
         if moment == "moved":
-            folders.reverse()
-        found[moment] = _versions(folders, seed, root)
+            given.reverse()
+        found[moment] = _told("versions_of_folders.py", given, seed, folders[moment][0].parent)
     return found
 
 
@@ -113,3 +132,27 @@ def test_edit(versions: dict[str, dict[str, Any]], number: int) -> None:
         assert sorted(map(tuple, before["parts"])) != sorted(map(tuple, after["parts"])), "no part says what changed"
         others = [found["version"] for at, found in versions["before"].items() if int(at) != number]
         assert after["version"] not in others or after["version"] != before["version"]
+
+
+@pytest.mark.parametrize("room", sorted({edit.room for edit in EDITS}))
+def test_runs(folders: dict[str, dict[int, Path]], tmp_path: Path, room: str) -> None:
+    """Through the whole engine: an edit that counts runs the op, none runs the steps above and beside it."""
+    edits = {number: edit for number, edit in enumerate(EDITS) if edit.room == room}
+    found = {
+        moment: _told(
+            "runs_of_folders.py",
+            {str(folders[moment][number]): str(tmp_path / f"{number}") for number in edits},
+            seed,
+            folders[moment][0].parent,
+        )
+        for moment, seed in MOMENTS
+    }
+    wrong: list[str] = []
+    for number, edit in edits.items():
+        edited = ["around"] if edit.verdict == "different" else []
+        for moment, expected in (("before", ["above", "around", "beside"]), ("moved", []), ("after", edited)):
+            answer = found[moment][str(number)]
+            planned = sorted(step for step, verdict in answer.get("verdicts", {}).items() if verdict != "REUSE")
+            if not planned == answer.get("ran") == expected:
+                wrong.append(f"{moment}: {edit.name} ({edit.verdict}): {answer.get('error') or answer}")
+    assert not wrong, f"{len(wrong)} of {len(edits)}:\n" + "\n".join(wrong)

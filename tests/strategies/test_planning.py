@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from memo.contracts.version_strategy import CodeVersion, OpVersionContext
-from memo_strategies.code_objects import _summaries
+from memo.hashing import digest
+from memo_strategies.code_reader import _summaries
+from memo_strategies.components import settle
+from memo_strategies.graph import Node
 from memo_strategies.source_hash import SourceHashVersionStrategy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import ModuleType
 
 
@@ -66,6 +71,160 @@ def test_a_helper_that_is_redefined_between_two_plans_is_seen(
     module.helper.__defaults__ = (3,)
     plan()
     assert len(set(seen)) == 5
+
+
+MUTABLE = """
+RATE = 2
+TABLE = {"a": [1, 2]}
+SETTINGS = (TABLE, "x")
+class Base:
+    size = 1
+class Model(Base):
+    size = 3
+    def run(self, x):
+        return x * self.size
+def make(n):
+    def scaled(x):
+        return x * n
+    return scaled
+scaled = make(2)
+def helper(x, by=1, *, times=1):
+    return x * by * times * RATE
+def op(x):
+    return helper(x), scaled(x), Model().run(x), SETTINGS
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "module.op.__code__ = (lambda x: (helper(x), scaled(x), Model().run(x))).__code__",
+        "module.helper.__code__ = (lambda x, by=1, *, times=1: x + by + times + RATE).__code__",
+        "module.helper.__defaults__ = (2,)",
+        "module.helper.__kwdefaults__['times'] = 2",
+        "module.helper.unit = 'm'",
+        "module.RATE = 3",
+        "module.RATE = 2.0",
+        "module.TABLE['a'].append(3)",
+        "module.TABLE['b'] = 1",
+        "module.SETTINGS = (dict(module.TABLE), 'y')",
+        "module.scaled.__closure__[0].cell_contents = 3",
+        "module.scaled = module.make(3)",
+        "module.Model.size = 4",
+        "del module.Model.size",
+        "module.Base.size = 2",
+        "module.Base.run = lambda self, x: x",
+        "module.Model.run = lambda self, x: x",
+        "module.Model.run.__code__ = (lambda self, x: x / self.size).__code__",
+        "module.Model.__bases__ = (type('Other', (), {'size': 1}),)",
+        "module.len = module.helper; module.op.__code__ = (lambda x: len(x)).__code__",
+    ],
+)
+def test_what_changes_between_two_plans_is_seen_and_seen_again_when_it_is_undone(
+    version_of: Callable[..., CodeVersion], load: Callable[..., ModuleType], change: str
+) -> None:
+    strategy = SourceHashVersionStrategy()
+
+    def planned(module: ModuleType) -> str:
+        with strategy.planning():
+            return version_of(module.op, strategy).version
+
+    module = load(MUTABLE)
+    before = planned(module)
+    assert planned(module) == before
+    exec(change, {"module": module})
+    after = planned(module)
+    assert after != before
+    assert planned(module) == after
+    assert version_of(module.op).version == after, "a strategy that has seen nothing before says the same"
+    assert planned(load(MUTABLE)) == before
+
+
+def test_a_builtin_that_is_hidden_between_two_plans_is_seen(
+    version_of: Callable[..., CodeVersion], load: Callable[..., ModuleType]
+) -> None:
+    module = load("import math\ndef op(x):\n    return len(x), math.sqrt(2), print\n")
+    strategy = SourceHashVersionStrategy()
+    seen = [version_of(module.op, strategy).version]
+    vars(module)["len"] = max
+    seen.append(version_of(module.op, strategy).version)
+    vars(module)["len"] = lambda x: 1
+    seen.append(version_of(module.op, strategy).version)
+    assert len(set(seen)) == 3
+    del vars(module)["len"]
+    assert version_of(module.op, strategy).version == seen[0]
+
+
+def test_a_module_that_is_loaded_again_is_seen(version_of: Callable[..., CodeVersion], tmp_path: Path) -> None:
+    path = tmp_path / "reloaded_here.py"
+    path.write_text("def helper(x):\n    return x\n")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        import importlib
+
+        module = importlib.import_module("reloaded_here")
+        namespace: dict[str, Any] = {"__name__": "__main__", "reloaded_here": module}
+        exec("def op(x): return reloaded_here.helper(x)", namespace)
+        strategy = SourceHashVersionStrategy()
+        before = version_of(namespace["op"], strategy).version
+        path.write_text("def helper(x):\n    return x + 100\n")
+        importlib.invalidate_caches()
+        importlib.reload(module)
+        assert version_of(namespace["op"], strategy).version != before
+    finally:
+        sys.path.remove(str(tmp_path))
+        sys.modules.pop("reloaded_here", None)
+
+
+@given(
+    edges=st.lists(st.lists(st.integers(0, 6), max_size=3), min_size=7, max_size=7),
+    owns=st.lists(st.sampled_from("ab"), min_size=7, max_size=7),
+    order=st.permutations(range(7)),
+)
+def test_hashes_of_nodes_do_not_depend_on_where_the_walk_begins(
+    edges: list[list[int]], owns: list[str], order: list[int]
+) -> None:
+    def hashed(order: Iterable[int]) -> list[str]:
+        nodes = [Node(number) for number in range(7)]
+
+        def expand(node: Node) -> None:
+            assert not node.own, "expanded twice"
+            node.own = digest(owns[node.obj])
+            node.edges += [("", nodes[child]) for child in edges[node.obj]]
+
+        for number in order:
+            if not nodes[number].full:
+                settle(nodes[number], expand)
+        return [node.full for node in nodes]
+
+    found = hashed(order)
+    assert found == hashed(range(7))
+    assert all(found)
+    # What some walk of seven steps tells apart has another hash.
+    colours: list[object] = list(owns)
+    for _ in range(7):
+        seen = [(colours[n], tuple(colours[child] for child in edges[n])) for n in range(7)]
+        colours = [sorted(set(map(repr, seen))).index(repr(each)) for each in seen]
+    for one in range(7):
+        for other in range(7):
+            if found[one] == found[other]:
+                assert colours[one] == colours[other]
+
+
+def test_what_is_shared_counts_where_it_is_reached_in_two_ways(
+    version_of: Callable[..., CodeVersion], load: Callable[..., ModuleType]
+) -> None:
+    text = """
+    A = [1]
+    B = {b}
+    C = {{"c": 1}}
+    def near(x): return far(x), A
+    def far(x): return near(x - 1) if x else B
+    def op(x): return near(x), C
+    """
+    shared, apart, again = (load(text.format(b=b)).op for b in ("A", "[1]", "A"))
+    assert version_of(shared).version == version_of(again).version
+    assert version_of(shared).version != version_of(apart).version
 
 
 def test_plans_end_even_when_they_fail(version_of: Callable[..., CodeVersion]) -> None:
@@ -122,6 +281,7 @@ def op(x):
     return helper(x)
 class Stand:
     name, version, hardcoded_value, compute_fn = "op", None, None, staticmethod(op)
+    ignore = frozenset()
 def version():
     from memo.contracts.version_strategy import OpVersionContext
     from memo_strategies.source_hash import SourceHashVersionStrategy

@@ -18,6 +18,8 @@ class Stand:
 
     name = "op"
     version = None
+    where = "op"
+    ignore: frozenset[str] = frozenset()
     hardcoded_value = None
 
     def __init__(self, compute_fn: Any) -> None:

@@ -252,7 +252,7 @@ def test_a_strategy_that_gives_no_version_is_named(word) -> None:
         give()
 
     with pytest.raises(
-        VersionError, match=rf"op 'give' \(.*test_versioning\.py:\d+\): Silent gave {word!r} as its version"
+        VersionError, match=rf"op 'give' \(.*test_resolution\.py:\d+\): Silent gave {word!r} as its version"
     ):
         versions(job(name="wired")(body), strategy=Silent())
 

@@ -1,0 +1,352 @@
+"""What a job's ops read that their versions do not cover: what was seen in past runs, and what no walk can follow.
+
+A finding stands until it is covered or the code is gone:
+
+- What a step was seen to read counts while the op is as it was then (its code and config), and is dropped when the
+  step's sources cover it now.
+- What the version strategy could not follow counts as long as the code is so, with one exception: that a line reads
+  files or the environment. Such a line is settled where the op declares a source of that kind, or where all its steps
+  have run as they are now: what it reads is watched then, and reported by itself. A line that may leave the reading to
+  a library written in C, whose files nobody tells, is settled by a source alone; so are the lines of resources, which
+  are not watched while they are made, and those of ops that start worker processes, in which nobody watches.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from memo.definition.job import sources_of
+from memo.definition.names import check_tags
+from memo.definition.source import Source
+from memo.errors import DefinitionError
+from memo.execution.attribution import shown_path
+from memo.execution.coverage import ENVIRONMENT, FILE, NETWORK, WHOLE_ENVIRONMENT, WORKERS, Coverage, said
+from memo.execution.watching import MORE
+from memo.project.home import current_folder, opened_home
+from memo.project.preparing import Wish, prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from memo.contracts.run_store import UndeclaredRead
+    from memo.definition.job import JobDefinition
+    from memo.definition.step import Step
+    from memo.project.home import Home
+    from memo.project.preparing import Prepared
+    from memo.versioning import ResourceVersion, StepVersion, Versions
+
+__all__ = ["BlindSpot", "Finding", "LintReport", "blind_spots", "lint_job"]
+
+CODE = "code"
+"""The kind of what is not read, but run: what the version strategy could not follow in code."""
+
+_REST = ". What changes behind that is not seen"
+_SPOT = re.compile(r"(?P<where>[^;]+?:\d+): (?P<what>.+)", re.DOTALL)
+_UNNAMED = re.compile(r"and (\d+) more")
+_READS_FILES = re.compile(r"reads or writes a file|reads a file|may read a file|reads a folder")
+_READS_ENVIRONMENT = re.compile(r"reads the environment$")
+
+
+class BlindSpot(Struct, frozen=True):
+    """A place in the code where the version strategy could not follow it.
+
+    Attributes:
+        where: As ``file:line``; empty where that is unknown.
+        what: In the strategy's words: ``eval() runs code made at run time``.
+        kind: `file`, `environment` or `code`.
+    """
+
+    where: str
+    what: str
+    kind: str
+
+    def is_open(self, coverage: Coverage, *, watched: bool) -> bool:
+        """Whether it is still not known what is behind it.
+
+        Args:
+            coverage: Of what it belongs to.
+            watched: Whether all that ran of it was watched.
+        """
+        if self.kind == CODE:
+            return True
+        return not coverage.has_kind(self.kind) and not (watched and "may read" not in self.what)
+
+
+class Finding(Struct, frozen=True):
+    """One thing that a version does not cover.
+
+    Attributes:
+        owner: The op's name, or the resource's key.
+        location: Where that stands, as ``file:line``.
+        kind: `file`, `environment`, `network`, `process`, or `code` for what could not be followed.
+        what: The path, variable, host or program; of code, what is there.
+        where: The line that reads it, as ``file:line``; empty where that is unknown.
+        message: What happens there: ``reads the file 'data.csv'``.
+        remedy: What to do about it.
+        steps: Those that were seen to do it; empty for what the walk could not follow.
+    """
+
+    owner: str
+    location: str
+    kind: str
+    what: str
+    where: str
+    message: str
+    remedy: str
+    steps: tuple[str, ...] = ()
+
+
+class LintReport(Struct, frozen=True):
+    """What a job's versions do not cover, as far as it is known.
+
+    Attributes:
+        findings: By op, in the order of the job, then what was seen before what could not be followed.
+        never_run: The steps that have not run as they are now, so that nothing is known of what they read.
+        unwatched: The ops that start worker processes, so that not all is known of what they read.
+    """
+
+    job_name: str
+    findings: tuple[Finding, ...]
+    never_run: tuple[str, ...]
+    unwatched: tuple[str, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether there is no finding."""
+        return not self.findings
+
+
+def lint_job(
+    job: JobDefinition,
+    *,
+    run_config: Any = None,
+    tags: Mapping[str, object] | None = None,
+    input_values: Mapping[str, Any] | None = None,
+    instance: Home | str | os.PathLike[str] | None = None,
+) -> LintReport:
+    """Tell what the steps of a job read that their versions do not cover. Nothing runs.
+
+    Ops that declare ``version=`` are left out: what they read, their author vouches for.
+
+    Args:
+        job: The job.
+        run_config: Config for ops and resources, which counts in the versions of ops.
+        tags: Of the run that is looked at.
+        input_values: Values for the job's inputs.
+        instance: The home; found from the current folder where left out.
+
+    Raises:
+        MemoError: The config, a version or an IO manager is not as it must be.
+
+    >>> lint_job(daily).is_clean  # doctest: +SKIP
+    True
+    """
+    wish = Wish(run_config, check_tags(tags, job.where), None, input_values=input_values, memoize_by_default=True)
+    with opened_home(instance) as home, prepare(job, wish, home=home) as prepared:
+        if prepared.plan.versions is None:
+            raise DefinitionError(
+                "its tags turn memoization off, so that nothing has a version that could lack something; leave the tag "
+                "out",
+                where=job.where,
+            )
+        return _Linter(job, prepared, prepared.plan.versions, home).report()
+
+
+def blind_spots(warnings: Iterable[str]) -> list[BlindSpot]:
+    """Take apart what a version strategy says that it could not follow.
+
+    Args:
+        warnings: Each a sentence of one or several ``file:line: what``; any other text is one spot at an unknown place.
+
+    >>> blind_spots(["a.py:3: eval() runs code made at run time"])[0].where
+    'a.py:3'
+    """
+    folder = current_folder()
+    found: list[BlindSpot] = []
+    for warning in warnings:
+        for part in warning.partition(_REST)[0].split("; "):
+            unnamed = _UNNAMED.fullmatch(part)
+            if unnamed:
+                found.append(
+                    BlindSpot("", f"cannot be followed in {unnamed[1]} more places, which are not named", CODE)
+                )
+                continue
+            match = _SPOT.fullmatch(part)
+            where = shown_path(match["where"], folder) if match else ""
+            whats = match["what"].split(", ") if match else [part]
+            found += [BlindSpot(where, what, _kind_of(what)) for what in whats]
+    return found
+
+
+def code_warnings(found: StepVersion | ResourceVersion) -> list[str]:
+    """What could not be followed in the code of a step or resource, and of what it depends on."""
+    return [warning for code in (found.code, *found.besides) for warning in code.warnings]
+
+
+def unattached_warnings(versions: Versions) -> dict[str, tuple[str, ...]]:
+    """The warnings that are of no code: sources taken as they were last known, names that ignore nothing."""
+    if not versions.warnings:
+        return {}
+    counted: list[StepVersion | ResourceVersion] = [*versions.steps.values(), *versions.resources.values()]
+    of_code = {warning for found in counted for warning in code_warnings(found)}
+    left = {name: tuple(each for each in told if each not in of_code) for name, told in versions.warnings.items()}
+    return {name: told for name, told in left.items() if told}
+
+
+def _kind_of(what: str) -> str:
+    if _READS_FILES.search(what):
+        return FILE
+    return ENVIRONMENT if _READS_ENVIRONMENT.search(what) else CODE
+
+
+class _Linter:
+    """One look at a job."""
+
+    def __init__(self, job: JobDefinition, prepared: Prepared, versions: Versions, home: Home) -> None:
+        self._job = job
+        self._definitions = prepared.environment.resource_defs
+        self._versions = versions
+        self._folder = current_folder()
+        self._coverages = {
+            key: Coverage(sources_of(step, self._definitions), self._folder) for key, step in job.steps.items()
+        }
+        local_keys = {key: found.local_key for key, found in versions.steps.items()}
+        known = home.catalog.known_local_keys(list(dict.fromkeys(local_keys.values())))
+        self._has_run = {key for key, local_key in local_keys.items() if local_key in known}
+        self._reads: dict[str, list[UndeclaredRead]] = {}
+        for read in home.catalog.undeclared_reads(job.name):
+            self._reads.setdefault(read.op_version, []).append(read)
+
+    def report(self) -> LintReport:
+        """All findings."""
+        ops: dict[str, list[Step]] = {}
+        for step in self._job.steps.values():
+            if step.op.version is None:
+                ops.setdefault(step.op.name, []).append(step)
+        findings: list[Finding] = []
+        unwatched: list[str] = []
+        for name, steps in ops.items():
+            seen, has_workers = self._seen(name, steps)
+            if has_workers:
+                unwatched.append(name)
+            findings += [*seen, *self._not_followed(name, steps, seen, has_workers=has_workers)]
+        lines = {(each.kind, each.where) for each in findings}
+        for key in self._versions.resources:
+            if key not in ops:
+                findings += self._of_resource(key, lines)
+        never_run = [step.key for steps in ops.values() for step in steps if step.key not in self._has_run]
+        return LintReport(self._job.name, tuple(findings), tuple(never_run), tuple(unwatched))
+
+    def _seen(self, name: str, steps: Sequence[Step]) -> tuple[list[Finding], bool]:
+        """What the steps of an op were seen to read; and whether they start processes in which nobody watches."""
+        by_read: dict[tuple[str, str, str], list[str]] = {}
+        for step in steps:
+            for read in self._reads.get(self._versions.steps[step.key].op_version, ()):
+                if not self._coverages[step.key].covers(read.kind, read.what):
+                    keys = by_read.setdefault((read.kind, read.what, read.where), [])
+                    if step.key not in keys:
+                        keys.append(step.key)
+        found = [
+            Finding(
+                name,
+                steps[0].op.location,
+                kind,
+                what,
+                where,
+                said(kind, what),
+                _remedy(kind, what, name, self._folder),
+                tuple(keys),
+            )
+            for (kind, what, where), keys in by_read.items()
+            if what not in {WORKERS, MORE}
+        ]
+        more = next((at for at in by_read if at[1] == MORE), None)
+        if found and more is not None:
+            remedy = "run it again when what is named here is declared, and the rest is named"
+            found.append(
+                Finding(
+                    name,
+                    steps[0].op.location,
+                    more[0],
+                    MORE,
+                    "",
+                    "reads more than is named here",
+                    remedy,
+                    tuple(by_read[more]),
+                )
+            )
+        return found, any(what == WORKERS for _, what, _ in by_read)
+
+    def _not_followed(
+        self, name: str, steps: Sequence[Step], seen: Sequence[Finding], *, has_workers: bool
+    ) -> list[Finding]:
+        lines = {(each.kind, each.where) for each in seen}
+        watched = not has_workers and all(step.key in self._has_run for step in steps)
+        return [
+            _finding(name, steps[0].op.location, spot)
+            for spot in blind_spots(self._warnings(name, *[self._versions.steps[step.key] for step in steps]))
+            if (spot.kind, spot.where) not in lines
+            and any(spot.is_open(self._coverages[step.key], watched=watched) for step in steps)
+        ]
+
+    def _of_resource(self, key: str, lines: set[tuple[str, str]]) -> list[Finding]:
+        definition = self._definitions[key]
+        coverage = Coverage([each for each in definition.depends_on if isinstance(each, Source)], self._folder)
+        return [
+            _finding(key, definition.location, spot)
+            for spot in blind_spots(self._warnings(key, self._versions.resources[key]))
+            if (spot.kind, spot.where) not in lines and spot.is_open(coverage, watched=False)
+        ]
+
+    def _warnings(self, name: str, *found: StepVersion | ResourceVersion) -> Iterable[str]:
+        """What is said of the code of an op or resource, and of its definition."""
+        of_code = [warning for each in found for warning in code_warnings(each)]
+        return dict.fromkeys([*of_code, *unattached_warnings(self._versions).get(name, ())])
+
+
+def _finding(owner: str, location: str, spot: BlindSpot) -> Finding:
+    return Finding(owner, location, spot.kind, spot.what, spot.where, spot.what, _remedy_of_spot(spot))
+
+
+def _remedy(kind: str, what: str, op_name: str, folder: str) -> str:
+    """What to do about something that was read."""
+    if kind == FILE:
+        source = _file_source(what, folder)
+    elif kind == ENVIRONMENT:
+        if what == WHOLE_ENVIRONMENT:
+            return "read the variables that it needs by name, and declare each: depends_on=[Source.env('NAME')]"
+        source = f"Source.env({what!r})"
+    elif kind == NETWORK and "://" in what:
+        source = f"Source.url({what!r})"
+    elif kind == NETWORK:
+        return "declare what it loads: depends_on=[Source.url(…)], or a @source function that tells when it has changed"
+    else:
+        return (
+            "declare a @source function that tells the program's version and what it reads, or version= and raise it "
+            "when what the program gives changes"
+        )
+    return f"declare it: depends_on=[{source}], or wire it: {op_name}({source})"
+
+
+def _file_source(what: str, folder: str) -> str:
+    if what.endswith(os.sep):
+        return f"Source.folder({what.rstrip(os.sep) or os.sep!r})"
+    # A file that need not be there: that it is not was an input too, which a pattern takes for what it is.
+    kind = "file" if os.path.exists(os.path.join(folder, what)) else "glob"
+    return f"Source.{kind}({what!r})"
+
+
+def _remedy_of_spot(spot: BlindSpot) -> str:
+    if spot.kind == FILE:
+        return "declare what it reads: depends_on=[Source.file(…)]; or run it, and see here what it read"
+    if spot.kind == ENVIRONMENT:
+        return "declare what it reads: depends_on=[Source.env(…)]; or run it, and see here what it read"
+    if "command line" in spot.what:
+        return "give it as config"
+    if "ignore names" in spot.what:
+        return "take it out of ignore="
+    return "name what it reaches in depends_on=[…], or declare version= and raise it when that changes"
