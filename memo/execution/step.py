@@ -97,7 +97,7 @@ class StepAttempt:
         self.storage = storage
         self.step: Step = environment.job.steps[task.step_key]
         self._emit = emit
-        self._values: dict[str, Any] = {}
+        self._watched = self._watch()
 
     def run(self) -> StepOutcome:
         """Run the attempt. Nothing that an op, resource or IO manager raises leaves here, but a keyboard interrupt."""
@@ -243,13 +243,12 @@ class StepAttempt:
             on_event=self.log_event,
         )
         given: dict[str, Output[Any]] = {}
-        watched = self._watched()
         folder = os.getcwd() if any(self.task.looks) else ""
         begun = perf_counter()
         call = (context,) if op.signature.takes_context else ()
         # Nothing is stored before the op has come to its end: what stands under its version must be what a run gives
         # that did not fail.
-        with watched:
+        with self._watched:
             for output in self._results(op.compute_fn(*call, **values)):
                 if output.output_name in given:
                     raise ExecutionError(f"gave the output {output.output_name!r} twice", where=self.step.where)
@@ -273,7 +272,7 @@ class StepAttempt:
                 records.append(self.storage.skip(self.step, name, self.task))
         return records
 
-    def _watched(self) -> AbstractContextManager[object]:
+    def _watch(self) -> AbstractContextManager[object]:
         """Watch what the op reads, where its version is made of its code and not its author's word."""
         if self.task.op_version is None or self.step.op.version is not None:
             return nullcontext()
