@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from types import CodeType
 
 from msgspec import Struct
 
-from memo_strategies.instructions import OPS, numbers
-
-if TYPE_CHECKING:
-    from types import CodeType
-
-    from memo_strategies.instructions import Listing
+from memo_strategies.instructions import JUMPS, OPS, Listing, numbers, parameter_count, variables_of
 
 _IMPORT_NAME = OPS["IMPORT_NAME"]
 _IMPORT_FROM = OPS["IMPORT_FROM"]
-_STORE_FAST = OPS["STORE_FAST"]
-_LOAD_CONST = OPS["LOAD_CONST"]
+_STORES = numbers("STORE_FAST", "STORE_DEREF")
+_LOAD_DEREF = OPS["LOAD_DEREF"]
+_POP_TOP = OPS["POP_TOP"]
 _SWAP = OPS["SWAP"]
 _LOADS = numbers("LOAD_FAST", "LOAD_FAST_CHECK")
-_OTHER_USES = numbers("STORE_FAST", "DELETE_FAST", "LOAD_FAST_AND_CLEAR", "LOAD_CLOSURE", "MAKE_CELL")
+_OTHER_USES = numbers(
+    "STORE_FAST", "DELETE_FAST", "LOAD_FAST_AND_CLEAR", "STORE_DEREF", "DELETE_DEREF", "LOAD_CLASSDEREF",
+    "LOAD_FROM_DICT_OR_DEREF",
+)  # fmt: skip
 
 
 class ImportedName(Struct, frozen=True):
@@ -43,30 +43,46 @@ class BodyImports(Struct, frozen=True):
 
     Attributes:
         loads: Loads of a local name that always stands for one import.
-        escapes: Imports that are bound in another way: what they bring counts where it is imported.
-        silent: Instructions that only carry the names of the imported.
+        escapes: Imports that are bound in another way, or not loaded: what they bring counts where it is imported.
+        silent: Instructions that only carry the names of the imported, or nothing but what `loads` says.
+        handed_down: What variables stand for that functions within load as well.
     """
 
     loads: dict[int, ImportedName]
     escapes: dict[int, ImportedName]
     silent: set[int]
+    handed_down: dict[str, ImportedName]
 
 
-def find_body_imports(code: CodeType, listing: Listing) -> BodyImports:
-    """Find what the import statements of a body bind, and where it is loaded."""
+class _Statement(Struct):
+    """One import statement: where it begins and ends, and what it binds, as (where, store or None, what)."""
+
+    index: int
+    end: int
+    module: ImportedName
+    bindings: list[tuple[int, int | None, ImportedName]]
+
+
+def find_body_imports(
+    code: CodeType, listing: Listing, variables: tuple[str, ...], given: dict[str, ImportedName]
+) -> BodyImports:
+    """Find what the import statements of a body bind, and where it is loaded.
+
+    Args:
+        code: The code object.
+        listing: Its instructions.
+        variables: Its variables, by their places in the frame: those of functions around it are the last.
+        given: What variables of functions around it stand for.
+    """
     ops, args = listing.ops, listing.args
+    first_free = len(variables) - len(code.co_freevars)
+    statements = [_statement(code, listing, index) for index, op in enumerate(ops) if op == _IMPORT_NAME]
     bound: dict[int, list[tuple[int, ImportedName]]] = {}
     escapes: dict[int, ImportedName] = {}
-    silent: set[int] = set()
     stores: set[int] = set()
-    for index, op in enumerate(ops):
-        if op != _IMPORT_NAME:
-            continue
-        level, fromlist = (code.co_consts[args[index - back]] for back in (2, 1))
-        silent |= {index - 1, index - 2}
-        found = ImportedName(level, (code.co_names[args[index]],), whole=bool(fromlist))
-        for at, store, name in _bindings(code, listing, index, found):
-            if store is None or args[store] >= code.co_nlocals:
+    for statement in statements:
+        for at, store, name in statement.bindings:
+            if store is None or not parameter_count(code) <= args[store] < first_free:
                 escapes[at] = name
             else:
                 stores.add(store)
@@ -76,37 +92,82 @@ def find_body_imports(code: CodeType, listing: Listing) -> BodyImports:
         for local, found_here in bound.items()
         if (joined := _joined([name for _, name in found_here]))
         and not any(op in _OTHER_USES and args[index] == local and index not in stores for index, op in enumerate(ops))
+        and _only_loaded_within(code, variables[local])
     }
     for local, found_here in bound.items():
         if local not in names:
             escapes.update(found_here)
-    loads = {index: names[args[index]] for index, op in enumerate(ops) if op in _LOADS and args[index] in names}
-    return BodyImports(loads, escapes, silent)
+    cells = {local for local in names if variables[local] in code.co_cellvars}
+    names |= {place: given[name] for place, name in enumerate(variables) if place >= first_free and name in given}
+    loads = {
+        index: names[args[index]]
+        for index, op in enumerate(ops)
+        if args[index] in names
+        and (op == _LOAD_DEREF if args[index] in cells or args[index] >= first_free else op in _LOADS)
+    }
+    silent = {at for statement in statements for at in (statement.index - 1, statement.index - 2)}
+    loaded = {args[index] for index in loads} | cells
+    straight = _straight(listing)
+    for statement in statements:
+        locals_of = {args[store] for _, store, _ in statement.bindings if store in stores}
+        if any(at in escapes for at, _, _ in statement.bindings) or not locals_of:
+            continue
+        is_used = not locals_of.isdisjoint(loaded)
+        if statement.end <= straight and (is_used or _is_standard(statement.module)):
+            silent.update(range(statement.index, statement.end))
+        elif not is_used:  # it is there for what the module does when it is imported
+            escapes[statement.index] = statement.module
+            escapes.update({at: name for at, _, name in statement.bindings if name.path})
+    handed_down = {variables[place]: found for place, found in names.items() if place in cells or place >= first_free}
+    return BodyImports(loads, escapes, silent, handed_down)
 
 
-def _bindings(
-    code: CodeType,
-    listing: Listing,
-    index: int,
-    found: ImportedName,
-) -> list[tuple[int, int | None, ImportedName]]:
-    """What one IMPORT_NAME binds, as (where, the instruction that stores it in a local, what)."""
+def _only_loaded_within(code: CodeType, name: str) -> bool:
+    """Whether the functions within, if they use a variable at all, do nothing but load it."""
+    work = [each for each in code.co_consts if type(each) is CodeType and name in each.co_freevars]
+    while work:
+        inner = work.pop()
+        listing = Listing(inner)
+        place = len(variables_of(inner)) - len(inner.co_freevars) + inner.co_freevars.index(name)
+        if any(op in _OTHER_USES and listing.args[index] == place for index, op in enumerate(listing.ops)):
+            return False
+        work += [each for each in inner.co_consts if type(each) is CodeType and name in each.co_freevars]
+    return True
+
+
+def _straight(listing: Listing) -> int:
+    """How far control comes in any case, and no handler is over it."""
+    for index, op in enumerate(listing.ops):
+        if op in JUMPS or index in listing.targets or listing.handlers[index] is not None:
+            return index
+    return len(listing.ops)
+
+
+def _is_standard(module: ImportedName) -> bool:
+    return not module.level and module.names[0].partition(".")[0] in sys.stdlib_module_names
+
+
+def _statement(code: CodeType, listing: Listing, index: int) -> _Statement:
     ops, args = listing.ops, listing.args
-    if ops[index + 1] == _STORE_FAST:
-        return [(index, index + 1, found)]
+    level, fromlist = (code.co_consts[args[index - back]] for back in (2, 1))
+    name = code.co_names[args[index]]
+    found = ImportedName(level, (name,), whole=bool(fromlist))
+    module = ImportedName(level, (name,), whole=True)
+    if ops[index + 1] in _STORES:
+        return _Statement(index, index + 2, module, [(index, index + 1, found)])
     if ops[index + 1] != _IMPORT_FROM:
-        return [(index, None, found)]
+        return _Statement(index, index + 1, module, [(index, None, found)])
     bindings: list[tuple[int, int | None, ImportedName]] = []
-    index += 1
-    while ops[index] == _IMPORT_FROM:
-        taken = ImportedName(found.level, found.names, found.whole, (*found.path, code.co_names[args[index]]))
-        if ops[index + 1] == _SWAP:  # import a.b.c as x: one step along the dotted name
+    at = index + 1
+    while ops[at] == _IMPORT_FROM:
+        taken = ImportedName(found.level, found.names, found.whole, (*found.path, code.co_names[args[at]]))
+        if ops[at + 1] == _SWAP:  # import a.b.c as x: one step along the dotted name
             found = taken
-            index += 3
+            at += 3
         else:
-            bindings.append((index, index + 1 if ops[index + 1] == _STORE_FAST else None, taken))
-            index += 2
-    return bindings
+            bindings.append((at, at + 1 if ops[at + 1] in _STORES else None, taken))
+            at += 2
+    return _Statement(index, at + (ops[at] == _POP_TOP), module, bindings)
 
 
 def _joined(found: list[ImportedName]) -> ImportedName | None:

@@ -9,65 +9,76 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memo.hashing import digest
+from memo_strategies.flags import united
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from memo_strategies.graph import Node
 
 
-def settle(root: Node) -> None:
-    """Fill in ``full`` of every node that the root reaches."""
-    count = root.index = root.low = 1
-    open_nodes = [root]
-    work = [(root, 0)]
-    while work:
-        node, at = work[-1]
-        edges = node.edges
-        while at < len(edges):
-            child = edges[at][1]
-            at += 1
-            if child.full:
+def settle(root: Node, expand: Callable[[Node], None]) -> None:
+    """Fill in ``full`` of every node that the root reaches.
+
+    Args:
+        root: Where to begin.
+        expand: Fills in a node's own hash and its edges; called once for each.
+    """
+    open_nodes: list[Node] = []
+    path: list[Node] = []
+    ways = [iter([("", root)])]
+    while ways:
+        for _, node in ways[-1]:
+            if node.index:
                 continue
-            if not child.index:
-                count += 1
-                child.index = child.low = count
-                open_nodes.append(child)
-                work[-1] = (node, at)
-                work.append((child, 0))
+            expand(node)
+            node.index = node.low = len(open_nodes) + 1
+            if not _is_hashed(node):
+                open_nodes.append(node)
+                path.append(node)
+                ways.append(iter(node.edges))
                 break
-            node.low = min(node.low, child.index)
         else:
-            work.pop()
-            if work:
-                parent = work[-1][0]
-                parent.low = min(parent.low, node.low)
-            if node.low == node.index:
-                _close(node, open_nodes)
+            ways.pop()
+            if path:
+                _close(path.pop(), open_nodes)
 
 
-def _close(head: Node, open_nodes: list[Node]) -> None:
-    """Hash the component whose first node is ``head``: it is the end of the open ones."""
-    if open_nodes[-1] is head:
-        reached = head.flags
-        fulls: list[str] = []
-        for _, child in head.edges:
-            reached |= child.reached
-            fulls.append(child.full)
-        if all(fulls):  # else it reaches itself
-            open_nodes.pop()
-            head.reached = reached
-            head.full = joined(head, fulls)
-            if head.unordered:
-                head.edges.sort(key=_full_of_child)
-            return
-    members: list[Node] = []
-    while not members or members[-1] is not head:
-        members.append(open_nodes.pop())
-    _refine(members)
+def _is_hashed(node: Node) -> bool:
+    """Hash a node by itself, and say whether that could be done: all that it reaches must be hashed."""
+    reached = node.flags
+    fulls: list[str] = []
+    for _, child in node.edges:
+        if not child.full:
+            return False
+        fulls.append(child.full)
+        if child.reached:
+            reached = united(reached, child.reached)
+    node.reached = reached
+    node.full = joined(node, fulls) if fulls else node.own
+    if node.unordered:
+        node.edges.sort(key=_full_of_child)
+    return True
+
+
+def _close(node: Node, open_nodes: list[Node]) -> None:
+    """Hash a node whose children have all been visited: by itself, or with the component that it is the first of."""
+    if _is_hashed(node):
+        open_nodes.pop()
+        return
+    node.low = min([child.low for _, child in node.edges if not child.full])
+    if node.low == node.index:
+        members = open_nodes[node.index - 1 :]
+        del open_nodes[node.index - 1 :]
+        _refine(members)
 
 
 def joined(node: Node, reached: list[str]) -> str:
     """A node's own hash with those of what it reaches."""
-    return digest("set" if node.unordered else "node", node.own, *(sorted(reached) if node.unordered else reached))
+    # All are of one length, so that they need nothing between them.
+    if node.unordered:
+        return digest("set", node.own + "".join(sorted(reached)))
+    return digest("node", node.own + "".join(reached))
 
 
 def _full_of_child(edge: tuple[str, Node]) -> str:
@@ -75,7 +86,8 @@ def _full_of_child(edge: tuple[str, Node]) -> str:
 
 
 def _refine(members: list[Node]) -> None:
-    colours = {id(node): node.own for node in members}
+    # None that a node from outside may have: it would be taken for one, and the members not be told apart.
+    colours = {id(node): digest("open", node.own) for node in members}
     apart = 0
     while True:
         now = len(set(colours.values()))
@@ -91,9 +103,9 @@ def _refine(members: list[Node]) -> None:
     whole = digest("component", *sorted(set(colours.values())))
     reached = 0
     for node in members:
-        reached |= node.flags
+        reached = united(reached, node.flags)
         for _, child in node.edges:
-            reached |= child.reached
+            reached = united(reached, child.reached)
     for node in members:
         node.reached = reached
         node.full = digest("member", whole, colours[id(node)])

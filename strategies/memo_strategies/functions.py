@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import sys
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from memo.hashing import digest
 from memo.ownership import owner_of_module
-from memo_strategies.code_objects import line_of, summarise
-from memo_strategies.introspect import class_module, is_class, is_module, module_dict
-from memo_strategies.names import fill, qualified_name
+from memo_strategies.annotations import annotations_of
+from memo_strategies.code_objects import line_of
+from memo_strategies.code_reader import summarise
+from memo_strategies.dynamic import READING_METHODS, is_chance
+from memo_strategies.flags import NOTED
+from memo_strategies.introspect import (
+    FOR_TYPE_CHECKERS,
+    Unordered,
+    is_class,
+    is_heap_type,
+    is_module,
+    module_dict,
+)
+from memo_strategies.known import made_at_run_time, offering, qualified_name
+from memo_strategies.names import fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType
+    from types import BuiltinFunctionType, CellType, CodeType, MethodType
 
     from memo_strategies.code_objects import CodeSummary
     from memo_strategies.graph import Graph, Node, Space
-
-
-class Unordered:
-    """Pairs whose order means nothing."""
-
-    __slots__ = ("pairs",)
-
-    def __init__(self, pairs: list[tuple[Any, Any]]) -> None:
-        self.pairs = pairs
 
 
 def expand_function(graph: Graph, node: Node, function: FunctionType) -> None:
@@ -33,49 +37,65 @@ def expand_function(graph: Graph, node: Node, function: FunctionType) -> None:
     code = function.__code__
     space = node.space = graph.space(function.__globals__)
     node.root = space.root
-    if space.owner != "user" and not _made_at_run_time(code):
+    if space.owner != "user" and not made_at_run_time(code):
         _expand_foreign(graph, node, function)
         return
     summary = node.summary = summarise(code)
     node.code = code
     node.kind = "function"
     node.name = f"{space.name}.{code.co_qualname}"
-    if summary.flags:
-        node.flags |= summary.flags
+    node.flags |= summary.flags
     tokens = _names(graph, node, function, space, summary)
     if function.__closure__ or function.__defaults__ or function.__kwdefaults__ or function.__dict__:
-        tokens += _surroundings(graph, node, function)
-    node.own = digest("function", summary.hash, *tokens) if any(tokens) else summary.hash
+        tokens += _surroundings(graph, node, function, summary.free)
+    node.own = digest("function", summary.hash, *tokens) if tokens else summary.hash
     for name, place in summary.file_reads:
-        node.note(f".{name}() reads a file", line_of(code, place))
+        node.note(READING_METHODS[name], line_of(code, place))
 
 
 def _names(graph: Graph, node: Node, function: FunctionType, space: Space, summary: CodeSummary) -> list[str]:
-    """What the names that the code loads stand for."""
+    """What the names that the code loads stand for, beside the one edge that stands for most."""
     tokens: list[str] = []
     known, edges = space.fillings, node.edges
-    for hole in summary.holes:
-        found = known.get(hole.key) or fill(graph, hole, function, space)
-        tokens.append(found.token)
+    for at, hole in enumerate(summary.holes):
+        found = known.get(hole.key)
+        if found is None:
+            found = known[hole.key] = fill(graph, hole, function, space)
         edges += found.edges
-        if found.special:
+        if found.token:
+            tokens.append(f"{at} {found.token}")
+        if found.flags:
             line = line_of(function.__code__, hole.place)
             for what in found.notes:
-                node.note(what, line)
-            node.flags |= found.flags
+                if not (is_chance(what) and _is_seeded(summary)):
+                    node.note(what, line)
+            node.flags |= found.flags & ~NOTED
     return tokens
 
 
-def _made_at_run_time(code: CodeType) -> bool:
-    """Whether the code is from no file: whoever's globals it has, the user may have had it made."""
-    return code.co_filename.startswith("<") and not code.co_filename.startswith("<frozen ")
+def _is_seeded(summary: CodeSummary) -> bool:
+    return any(hole.label.rpartition(".")[2] == "seed" for hole in summary.holes)
 
 
-def _surroundings(graph: Graph, node: Node, function: FunctionType) -> Iterator[str]:
-    """The values that a function carries with it, beside its code."""
+def cells_of(function: FunctionType) -> dict[str, CellType]:
+    """The variables of functions around it that a function is over, by name."""
+    return dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+
+
+def _surroundings(graph: Graph, node: Node, function: FunctionType, free: tuple[str, ...]) -> Iterator[str]:
+    """The values that a function carries with it, beside its code.
+
+    Args:
+        graph: Where they are looked up.
+        node: Of the function.
+        function: The function.
+        free: The variables of functions around it that count, in the order they do.
+    """
     code = function.__code__
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-        yield f"closure {name} {_cell(graph, node, cell, f'{node.name} closure {name}')}"
+    if free:
+        cells = cells_of(function)
+        for at, name in enumerate(free):
+            yield f"closure {at} {_cell(graph, node, cells[name], f'{node.name} closure {name}')}"
     defaults = function.__defaults__ or ()
     first = code.co_argcount - len(defaults)
     for index, value in enumerate(defaults):
@@ -83,9 +103,17 @@ def _surroundings(graph: Graph, node: Node, function: FunctionType) -> Iterator[
         yield f"default {first + index} {graph.attach(node, value, f'{node.name} default {name}')}"
     for name, value in sorted(function.__kwdefaults__.items()) if function.__kwdefaults__ else ():
         yield f"default {name} {graph.attach(node, value, f'{node.name} default {name}')}"
-    attributes = function.__dict__
-    for name, value in sorted(item for item in attributes.items() if type(item[0]) is str) if attributes else ():
-        yield f"attribute {name} {graph.attach(node, value, f'{node.name}.{name}')}"
+    if function.__dict__:
+        yield from _attributes(graph, node, function)
+
+
+def _attributes(
+    graph: Graph, node: Node, function: FunctionType, without: frozenset[str] = FOR_TYPE_CHECKERS
+) -> Iterator[str]:
+    """What was hung onto a function."""
+    for name, value in sorted(item for item in function.__dict__.items() if type(item[0]) is str):
+        if name not in without:
+            yield f"attribute {name} {graph.attach(node, value, f'{node.name}.{name}')}"
 
 
 def _cell(graph: Graph, node: Node, cell: CellType, name: str) -> str:
@@ -107,35 +135,44 @@ def _expand_foreign(graph: Graph, node: Node, function: FunctionType) -> None:
         # Its closure holds a cache, and a token that counts the abstract classes of the whole process.
         registry = function.__dict__.get("registry") or {}
         graph.attach(node, Unordered(list(registry.items())))
-    elif function.__closure__ or function.__dict__:
-        tokens += _surroundings(graph, node, function)
+        tokens += _attributes(graph, node, function, _OF_SINGLEDISPATCH)
+    else:
+        carried = function.__closure__ or function.__dict__ or _holds_things_of_user(graph, function)
+        tokens += _surroundings(graph, node, function, function.__code__.co_freevars) if carried else ()
+    if node.space.owner == "installed":
+        tokens += annotations_of(graph, node)
     node.own = digest("foreign", *tokens)
     node.kind = "value" if node.edges else ""
 
 
+_OF_SINGLEDISPATCH = FOR_TYPE_CHECKERS | {"__wrapped__", "_clear_cache", "dispatch", "register", "registry"}
+
+
+def _holds_things_of_user(graph: Graph, function: FunctionType) -> bool:
+    """Whether a default is the user's function, class or instance: decorators bind what they wrap in this way, too."""
+    for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
+        if type(value) is FunctionType:
+            space = graph.space(value.__globals__)
+        else:
+            space = graph.space_of_class(value if is_class(value) else type(value))
+        if space.owner == "user":
+            return True
+    return False
+
+
 def expand_builtin(graph: Graph, node: Node, function: BuiltinFunctionType) -> None:
     """A function of compiled code, or a method of a value bound to it."""
-    holder = function.__self__
-    name = qualified_name(function)
-    if holder is None or is_module(holder) or is_class(holder) or _is_offered(function):
+    holder: Any = function.__self__
+    name = node.name = qualified_name(function)
+    if is_class(holder) and is_heap_type(holder):
+        node.own = digest("of a class", function.__name__, graph.attach(node, holder))
+    elif holder is None or is_module(holder) or is_class(holder):
         node.own = digest("builtin", name, *compiled(graph, node, function.__module__))
+    elif home := offering(function):
+        node.own = digest("offered", name, *compiled(graph, node, home))
     else:
         node.kind = "value"
         node.own = digest("bound builtin", function.__name__, graph.attach(node, holder))
-
-
-def _is_offered(function: BuiltinFunctionType) -> bool:
-    """Whether a module of the standard library offers this method of a hidden instance as a function of its own.
-
-    So ``random.random``, whose generator moves on with every call.
-    """
-    home = class_module(type(function.__self__))
-    module = sys.modules.get(home)
-    return (
-        is_module(module)
-        and owner_of_module(home) == "stdlib"
-        and dict.get(module_dict(module), function.__name__) is function
-    )
 
 
 def compiled(graph: Graph, node: Node, module: str | None) -> list[str]:
@@ -151,6 +188,10 @@ def compiled(graph: Graph, node: Node, module: str | None) -> list[str]:
 
 def expand_method(graph: Graph, node: Node, method: MethodType) -> None:
     """A bound method."""
+    home = offering(method)
+    if home:
+        node.own = digest("offered", method.__func__.__qualname__, *compiled(graph, node, home))
+        return
     node.kind = "value"
     node.own = digest("method", graph.attach(node, method.__func__), graph.attach(node, method.__self__))
 

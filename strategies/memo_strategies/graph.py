@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from types import CodeType
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from memo.hashing import Hasher, digest, value_digest
 from memo.ownership import owner_of_namespace
+from memo_strategies.code_objects import CodeSummary
 from memo_strategies.components import settle
 from memo_strategies.flags import NOTED
-from memo_strategies.introspect import ATOMS, class_module, is_module, module_dict, type_label
+from memo_strategies.introspect import ATOMS, class_module, is_module, module_dict, slot_descriptors, type_label
 from memo_strategies.paths import within
 
 if TYPE_CHECKING:
-    from types import CodeType
-
     from memo.ownership import Owner
-    from memo_strategies.code_objects import CodeSummary
     from memo_strategies.distributions import Distribution, Distributions
     from memo_strategies.names import Filling
 
 
-class Node:
+class Node(Struct, eq=False):
     """One object that is reached.
 
     Attributes:
@@ -43,28 +44,27 @@ class Node:
         space: Where a function's or a class's globals are.
         root: The folder that the imports of the code that reaches it begin at, where that is known.
         detail: What to show of a value that may change later; None for the others.
+        inner: Of plain data that is hashed in one go, the ids of what in it can be changed, each with its place.
     """
 
-    # Defaults stand on the class: most nodes need few of these, and nodes are made by the thousand.
-    kind = ""
-    name = ""
-    own = ""
-    full = ""
-    unordered = False
-    flags = 0
-    reached = 0
+    obj: Any
+    kind: str = ""
+    name: str = ""
+    own: str = ""
+    edges: list[tuple[str, Node]] = []
+    full: str = ""
+    unordered: bool = False
+    flags: int = 0
+    reached: int = 0
     notes: list[tuple[str, int | None]] | None = None
     code: CodeType | None = None
     summary: CodeSummary | None = None
     space: Space | None = None
     root: str | None = None
     detail: str | None = None
-    index = 0
-    low = 0
-
-    def __init__(self, obj: object) -> None:
-        self.obj: Any = obj
-        self.edges: list[tuple[str, Node]] = []
+    inner: dict[int, int] | None = None
+    index: int = 0
+    low: int = 0
 
     def note(self, what: str, line: int | None = None) -> None:
         """Remember what could not be followed here."""
@@ -98,7 +98,7 @@ class Space:
         if self.module == "__main__" and self.file:
             self.name = self.file.rpartition("/")[2].removesuffix(".py")
         self.root = self._root()
-        self.fillings: dict[object, Filling] = {}
+        self.fillings: dict[str, Filling] = {}
 
     def _root(self) -> str | None:
         if self.file is None or not self.file.startswith("/"):
@@ -119,17 +119,18 @@ class Graph:
 
     Args:
         expander_of: Gives, for an object, the function that fills in its node.
+        ignored: The names of what is not to count, as parts are called.
     """
 
-    def __init__(self, expander_of: Callable[[object], Expander]) -> None:
+    def __init__(self, expander_of: Callable[[object], Expander], ignored: frozenset[str] = frozenset()) -> None:
         self._expander_of = expander_of
+        self.ignored = ignored
         self._nodes: dict[int, Node] = {}
-        self._pending: list[Node] = []
         self._spaces: dict[int, Space] = {}
         self._nowhere: dict[str, dict[str, Any]] = {}
         self._packages: dict[str, Node] = {}
         self._file_digests: dict[str, str] = {}
-        self.slots: dict[int, list[tuple[str, Any]]] = {}
+        self._slots: dict[int, list[tuple[str, Any]]] = {}
         self._installed_now: Distributions | None = None
 
     def node(self, obj: object, root: str | None = None) -> Node:
@@ -141,28 +142,42 @@ class Graph:
             found = self._nodes[id(obj)] = Node(obj)
             if root is not None:
                 found.root = root
-            self._pending.append(found)
         return found
 
     def settled(self, obj: object) -> Node:
         """The node of an object with all that it reaches known and hashed."""
         root = self.node(obj)
-        pending, expander_of = self._pending, self._expander_of
-        while pending:
-            node = pending.pop()
-            try:
-                expander_of(node.obj)(self, node, node.obj)
-            except Exception as error:  # noqa: BLE001 - no object, however strange, may fail a plan
-                label = type_label(node.obj)
-                node.edges.clear()
-                node.own = digest("unreadable", label)
-                node.note(f"a {label}, which could not be looked into ({type(error).__name__}: {error})")
-            if not node.edges:
-                node.full = node.own
-                node.reached = node.flags
         if not root.full:
-            settle(root)
+            settle(root, self._expand)
         return root
+
+    def _expand(self, node: Node) -> None:
+        if node.own:  # a package, which is made whole
+            return
+        obj = node.obj
+        try:
+            self._expander_of(obj)(self, node, obj)
+        except Exception as error:  # noqa: BLE001 - no object, however strange, may fail a plan
+            label = type_label(obj)
+            known = "" if node.summary is None else node.summary.hash
+            # What it was found to reach until then counts all the same.
+            node.own = digest("unreadable", label, known)
+            node.note(f"a {label}, which could not be looked into ({type(error).__name__}: {error})")
+        if self.ignored:
+            self._leave_out(node)
+
+    def _leave_out(self, node: Node) -> None:
+        """Put something empty in place of what is to be ignored, by its own name or by that it is reached by."""
+        if node.name in self.ignored:
+            node.edges = [("", _ignored(node.name))]
+            node.own, node.kind, node.flags = "ignored", "", 0
+            node.notes = node.code = node.summary = None
+        node.edges = [
+            ("", _ignored(child.name if child.kind == "package" else label))
+            if label in self.ignored or (child.kind == "package" and child.name in self.ignored)
+            else (label, child)
+            for label, child in node.edges
+        ]
 
     def attach(self, node: Node, obj: object, name: str = "") -> str:
         """Make an object part of a node, under a name where the user knows it by one.
@@ -171,7 +186,10 @@ class Graph:
             What stands for it in the node's own content.
         """
         if not name and id(type(obj)) in ATOMS:
-            return "=" + value_digest(obj)
+            placed = within(obj, node.root)
+            if placed is obj:
+                return "=" + value_digest(obj)
+            obj = placed
         node.edges.append((name, self.node(obj, node.root)))
         return "@"
 
@@ -197,6 +215,13 @@ class Graph:
         if is_module(module):
             return self.space(module_dict(module))
         return self.space(self._nowhere.setdefault(name, {"__name__": name}))
+
+    def slots_of(self, kind: type) -> list[tuple[str, Any]]:
+        """The slots of a class and of its parents, as (name, descriptor), by name."""
+        found = self._slots.get(id(kind))
+        if found is None:
+            found = self._slots[id(kind)] = sorted(slot_descriptors(kind), key=_name)
+        return found
 
     def packages_of(self, file: object, *, loaded: bool = True) -> tuple[Node, ...]:
         """The nodes of the distributions that a file is from."""
@@ -245,3 +270,12 @@ class Graph:
             if not node.edges:
                 node.full = node.own
         return node
+
+
+def _name(item: tuple[str, Any]) -> str:
+    return item[0]
+
+
+def _ignored(name: str) -> Node:
+    """What stands for a thing that does not count: only its name is left, for those who ask what was met."""
+    return Node(None, "ignored", name, "ignored")

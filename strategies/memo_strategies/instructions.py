@@ -41,9 +41,16 @@ _EXTENDED_ARG = OPS["EXTENDED_ARG"]
 _IGNORED = numbers("NOP", "RESUME")
 _BACKWARD = frozenset(number for name, number in OPS.items() if "BACKWARD" in name)
 _GOTO = numbers("JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT")
-_ENDS = numbers("RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE")
-_QUIET = numbers("LOAD_FAST", "STORE_FAST", "LOAD_CONST", "COPY", "SWAP", "POP_TOP", "LOAD_CLOSURE", "PUSH_NULL")
+_RETURN = OPS["RETURN_VALUE"]
+_ENDS = numbers("RETURN_VALUE", "RAISE_VARARGS", "RERAISE")
+_COPY = OPS["COPY"]
+_TO_BOOL = OPS.get("TO_BOOL", -1)
+_QUIET = numbers(
+    "LOAD_FAST", "STORE_FAST", "LOAD_CONST", "COPY", "SWAP", "POP_TOP", "LOAD_CLOSURE", "PUSH_NULL", "RETURN_VALUE"
+)
 """Instructions that cannot raise: which handler covers them is the compiler's affair."""
+_OPENS = numbers("LOAD_FAST") if sys.version_info < (3, 12) else frozenset[int]()
+"""Of these what may raise all the same, where a variable is not bound: it may be all that a handler is for."""
 
 _FUSED = {
     OPS[fused]: (OPS[first], OPS[second])
@@ -54,6 +61,8 @@ _FUSED = {
     )
     if fused in OPS
 }
+_RETURN_CONST = OPS.get("RETURN_CONST", -1)
+_LOAD_CONST = OPS["LOAD_CONST"]
 
 _HAS_ARGUMENT: frozenset[int] = (
     frozenset(opcode.hasarg)  # type: ignore[attr-defined, unused-ignore]
@@ -76,6 +85,24 @@ _TRUTH = {
     "JUMP_IF_FALSE_OR_POP": False,
 }
 _TURNED = {"POP_JUMP_IF_TRUE": "POP_JUMP_IF_FALSE", "POP_JUMP_IF_NOT_NONE": "POP_JUMP_IF_NONE"}
+
+
+TAKES_MORE, TAKES_MORE_BY_NAME = 0x04, 0x08
+"""Flags of code objects: parameters that gather the rest."""
+
+
+def parameter_count(code: CodeType) -> int:
+    """How many parameters there are, those that gather the rest included."""
+    flags = code.co_flags
+    more = bool(flags & TAKES_MORE) + bool(flags & TAKES_MORE_BY_NAME)
+    return code.co_argcount + code.co_kwonlyargcount + more
+
+
+def variables_of(code: CodeType) -> tuple[str, ...]:
+    """The variables of a code object by their places in the frame; those of functions around it are the last."""
+    # Cells that are parameters share their place.
+    others = tuple(name for name in code.co_cellvars if name not in code.co_varnames)
+    return code.co_varnames + others + code.co_freevars
 
 
 class Listing:
@@ -124,6 +151,10 @@ class Listing:
                 first, second = _FUSED[op]
                 ops += (first, second)
                 args += (arg >> 4, arg & 15)
+                offsets += (start, start)
+            elif op == _RETURN_CONST:
+                ops += (_LOAD_CONST, _RETURN)
+                args += (arg, 0)
                 offsets += (start, start)
             elif op not in _IGNORED:
                 if op in JUMPS:
@@ -192,10 +223,7 @@ def flow(listing: Listing, dropped: list[bool]) -> list[tuple[int, str]]:
     starts.append(walk.settle(0))
     for start in starts:  # grows while it is read
         walk.go(start)
-    place = walk.place
-    return [
-        (index, mark if target is None else f"{mark}@{place.get(target, -1)}") for index, mark, target in walk.steps
-    ]
+    return [(index, mark if target is None else f"{mark}@{walk.named(target)}") for index, mark, target in walk.steps]
 
 
 class _Walk:
@@ -222,6 +250,26 @@ class _Walk:
                 break
         return index
 
+    def named(self, index: int) -> str:
+        """What stands for a place that control goes to."""
+        if index < len(self.ops) and self.ops[index] == _RETURN:  # it may stand once, or at the end of every way
+            return "return"
+        return f"{self.place.get(index, -1)}"
+
+    def begin_at(self, index: int) -> None:
+        """Go on here later."""
+        if index < len(self.ops) and self.ops[index] != _RETURN:
+            self.starts.append(index)
+
+    def copied(self, index: int) -> int:
+        """Past a copy that is made for asking whether a value is true; the index itself where there is none."""
+        after = index
+        if after < len(self.ops) and self.ops[after] == _COPY and self.args[after] == 1:
+            after += 1
+            if after < len(self.ops) and self.ops[after] == _TO_BOOL:
+                after += 1
+        return after
+
     def branch(self, index: int) -> tuple[str, int, int]:
         """A conditional jump as (what it asks, where it goes, where it goes on)."""
         ops, args = self.ops, self.args
@@ -236,30 +284,40 @@ class _Walk:
             if second.startswith("POP") or not taken:
                 name = "POP_JUMP_IF_TRUE" if _TRUTH[name] else "POP_JUMP_IF_FALSE"
             target = self.settle(args[target] if taken else target + 1)
+        before = index - 1 - (ops[index - 1] == _TO_BOOL)
+        while name in _TRUTH and before >= 0 and self.copied(before) == index:
+            # 3.12 and later: the value stays, and where another branch asks the same of it, the way is clear. The
+            # compiler goes it at once only if the two stand in a certain order.
+            asked = self.copied(target)
+            if asked in {target, len(ops)} or _BRANCHES.get(ops[asked], "") not in _TRUTH:
+                break
+            taken = _TRUTH[_BRANCHES[ops[asked]]] is _TRUTH[name]
+            target = self.settle(args[asked] if taken else asked + 1)
         if name in _TURNED:
             return _TURNED[name], self.settle(onward), target
         return name, target, onward
 
     def go(self, index: int) -> None:  # noqa: C901 - one step of the walk, at its speed
         """List instructions from here until control ends, or comes to a place met before."""
-        ops, place, steps, starts = self.ops, self.place, self.steps, self.starts
+        ops, place, steps = self.ops, self.place, self.steps
         handler: tuple[int, int, int] | None = None
         begun = False
         while True:
             index = self.settle(index)
             if index >= len(ops):
                 return
-            if index in place:
+            if index in place and ops[index] != _RETURN:
                 if begun:
                     steps.append((-1, "goto", index))
                 return
             op = ops[index]
             over = self.handlers[index]
-            if op not in _QUIET and (over != handler or not begun):
+            counts = op not in _QUIET or (op in _OPENS and over is not None)
+            if counts and (over != handler or not begun):
                 handler = over
                 if over is not None:
                     target = self.settle(over[0])
-                    starts.append(target)
+                    self.begin_at(target)
                     steps.append((-1, f"try {over[1]} {over[2]}", target))
                 elif begun:
                     steps.append((-1, "end try", None))
@@ -267,7 +325,7 @@ class _Walk:
             place[index] = len(steps)
             if op in _BRANCHES:
                 name, target, onward = self.branch(index)
-                starts.append(target)
+                self.begin_at(target)
                 steps.append((index, name, target))
                 index = onward
             elif op in _GOTO:  # an empty loop without an end

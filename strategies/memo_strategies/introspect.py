@@ -6,6 +6,7 @@ Attributes are read through the descriptors of the built-in types themselves, so
 
 from __future__ import annotations
 
+import functools
 from types import GetSetDescriptorType, MappingProxyType, MemberDescriptorType, ModuleType
 from typing import Any
 
@@ -17,6 +18,7 @@ _qualname: Any = type.__dict__["__qualname__"].__get__
 _module: Any = type.__dict__["__module__"].__get__
 _flags: Any = type.__dict__["__flags__"].__get__
 _base: Any = type.__dict__["__base__"].__get__
+_dictoffset: Any = type.__dict__["__dictoffset__"].__get__
 _basicsize: Any = type.__dict__["__basicsize__"].__get__
 _module_dict: Any = vars(ModuleType)["__dict__"].__get__
 _subclasses: Any = type.__dict__["__subclasses__"]
@@ -31,6 +33,15 @@ class Missing:
 MISSING = Missing()
 
 
+class Unordered:
+    """Pairs whose order means nothing."""
+
+    __slots__ = ("pairs",)
+
+    def __init__(self, pairs: list[tuple[Any, Any]]) -> None:
+        self.pairs = pairs
+
+
 def ids(*classes: type) -> frozenset[int]:
     """Classes by id, for asking whether a type is one of these: a metaclass of the user's may define ``__hash__``."""
     return frozenset(map(id, classes))
@@ -38,6 +49,11 @@ def ids(*classes: type) -> frozenset[int]:
 
 ATOMS = ids(bool, int, float, complex, str, bytes, type(None))
 """The types whose values hold nothing else."""
+
+FOR_TYPE_CHECKERS = frozenset({
+    "__dataclass_transform__", "__deprecated__", "__final__", "__no_type_check__", "__override__",
+})  # fmt: skip
+"""Attributes that decorators of `typing` put on functions and classes, for type checkers alone."""
 
 
 def is_class(obj: object) -> bool:
@@ -104,6 +120,11 @@ def module_dict(module: object) -> dict[str, Any]:
     return found
 
 
+def has_attributes(cls: type) -> bool:
+    """Whether instances have a ``__dict__``."""
+    return bool(_dictoffset(cls))
+
+
 def instance_dict(obj: object) -> dict[str, Any] | None:
     """What an instance keeps in its ``__dict__``, None where it has none that can be seen."""
     for base in _mro(type(obj)):
@@ -126,6 +147,19 @@ def slot_descriptors(cls: type) -> list[tuple[str, Any]]:
         for name, found in _dict(base).items()
         if type(found) is MemberDescriptorType and name != "__weakref__"
     ]
+
+
+def cached_properties(cls: type) -> frozenset[str]:
+    """Attributes of instances that follow from the rest, and are there only if someone asked."""
+    cached_property = functools.cached_property
+    return frozenset(
+        [
+            name
+            for base in _mro(cls)
+            for name, found in _dict(base).items()
+            if type(found) is cached_property or cached_property in _mro(type(found))[1:-1]
+        ]
+    )
 
 
 def hides_state(cls: type) -> bool:

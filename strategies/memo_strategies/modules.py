@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memo.hashing import digest
+from memo_strategies.dynamic import MODULE_FACTS
+from memo_strategies.flags import REBINDS
 from memo_strategies.functions import compiled
 from memo_strategies.introspect import is_module, module_dict
 
 if TYPE_CHECKING:
     from memo_strategies.graph import Graph, Node, Space
+
+
+_SKIPPED = MODULE_FACTS | {
+    "__annotations__", "__doc__", "__warningregistry__", "__", "___",
+}  # fmt: skip
+"""What Python keeps in a module by itself, and notebooks: what was shown before."""
 
 
 def expand_module(graph: Graph, node: Node, module: object) -> None:
@@ -26,10 +34,11 @@ def expand_space(graph: Graph, node: Node, space: Space) -> None:
         node.own = digest("foreign module", space.module)
         return
     node.kind = "module"
+    node.flags |= REBINDS  # whoever has it may assign its attributes
     node.root = space.root
     tokens: list[str] = []
     for name, value in sorted(item for item in list(dict.items(space.namespace)) if type(item[0]) is str):
-        if name.startswith("__") and name.endswith("__") and name != "__getattr__":
+        if name in _SKIPPED:
             continue
         if _is_below(space, value):
             node.note(f"the package {space.name} as a whole, without its submodules")

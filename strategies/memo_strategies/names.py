@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from types import BuiltinFunctionType, FunctionType
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -13,13 +13,13 @@ from msgspec import Struct
 from memo.ownership import owner_of_module, owner_of_namespace
 from memo_strategies.body_imports import ImportedName
 from memo_strategies.dynamic import IMPORTERS, MODULE_FACTS, reflection, what_cannot_be_followed
-from memo_strategies.graph import Node
-from memo_strategies.introspect import MISSING, class_module, class_qualname, is_class, is_module, module_dict
+from memo_strategies.flags import NOTED
+from memo_strategies.graph import Graph, Node, Space
+from memo_strategies.introspect import MISSING, is_class, is_module, module_dict
+from memo_strategies.known import counts_by_name, is_known_function, known_as, offering, qualified_name
 
 if TYPE_CHECKING:
-    from memo.ownership import Owner
     from memo_strategies.code_objects import Hole
-    from memo_strategies.graph import Graph, Space
 
 
 SPECIAL = {
@@ -32,88 +32,74 @@ SPECIAL = {
 """Values of the interpreter's own that count by their name: they are as long-lived as the process."""
 
 
+_ALWAYS_LOADED = frozenset({"builtins", "io", "os", "os.path", "sys"})
+"""Modules of the standard library that are there in any process, so that what they pass on can be found there."""
+
 _builtins_of: Any = vars(FunctionType)["__builtins__"].__get__
 
 
-class Filling(Struct):
-    """What a name stands for.
+class Filling(Struct, frozen=True, gc=False):
+    """What a name stands for, until the plan is made: the graph lets go of it (`Graph.close`), not the collector.
 
     Attributes:
         token: What counts of it in the hash of the code that loads it, beside the edges.
         edges: What it leads to.
+        flags: What it looks at in other things, and whether there are notes, as `memo_strategies.flags`.
         notes: What about it cannot be followed.
-        flags: What it looks at in other things, as `memo_strategies.flags`.
-        special: Whether there is more to it than the token and the edges.
+        place: Where it is, if that is not among the globals: the last module on the way, and the name there.
     """
 
-    token: str = ""
-    edges: list[tuple[str, Node]] = []
-    notes: list[str] = []
+    token: str
+    edges: list[tuple[str, Node]]
     flags: int = 0
-    special: bool = False
+    notes: list[str] = []
+    place: tuple[Space, str] | None = None
 
 
 def fill(graph: Graph, hole: Hole, function: FunctionType, space: Space) -> Filling:
     """Find what a hole in a function's code stands for: the same for all code that runs in one space."""
+    name, attributes = hole.name, hole.attributes
+    # dict.get, because a namespace may be of a class of the user's.
+    found = dict.get(space.namespace, name, MISSING)
+    if type(found) is FunctionType and name and not attributes and graph.space(found.__globals__).owner == "user":
+        return Filling("", [("", graph.node(found))])  # as most are
     search = _Search(graph, space, hole.argument)
-    filling = search.filling
-    name = hole.name
     if hole.imported is not None:
-        filling.token = search.imported(hole.imported, hole.attributes)
+        token = search.imported(hole.imported, attributes)
     elif name in MODULE_FACTS or (hole.local_first and name == "__annotations__"):
-        filling.token = _with(f"fact {name}", hole.attributes)
+        token = _with(f"fact {name}", attributes)
     else:
-        # dict.get, because a namespace may be of a class of the user's.
-        found = dict.get(space.namespace, name, MISSING)
         if found is MISSING:
             found = dict.get(_builtins_of(function), name, MISSING)
         if found is not MISSING:
-            filling.token = search.followed(found, space.name, name, hole.attributes)
+            token = search.followed(found, space.name, name, attributes)
         else:
-            filling.token = _with("" if hole.local_first else f"missing {name}", hole.attributes)
-    filling.special = bool(filling.notes or filling.flags)
-    space.fillings[hole.key] = filling
-    return filling
+            token = _with("" if hole.local_first else f"missing {name}", attributes)
+    if len(search.edges) != 1:  # so that no edge can be taken for that of another name
+        token = f"{token} {len(search.edges)}"
+    return Filling(token, search.edges, search.flags, search.notes, search.place)
 
 
 def _with(token: str, attributes: tuple[str, ...]) -> str:
     """What counts of a thing, with the attributes that are taken of it."""
-    return token + "".join([f" .{name}" for name in attributes]) if attributes else token
+    return token + "".join([f" .{name}" for name in attributes])
 
 
-def qualified_name(obj: Any) -> str:
-    """The dotted name by which something that is not the user's counts; empty for what has none."""
-    if type(obj) is FunctionType:
-        return f"{dict.get(obj.__globals__, '__name__')}.{obj.__code__.co_qualname}"
-    if type(obj) is BuiltinFunctionType:
-        return f"{obj.__module__ or 'builtins'}.{obj.__qualname__}"
-    if is_class(obj):
-        return f"{class_module(obj)}.{class_qualname(obj)}"
-    return ""
-
-
-def _owner_of(graph: Graph, obj: Any) -> Owner:
-    """Whose a function or a class is."""
-    if type(obj) is FunctionType:
-        return graph.space(obj.__globals__).owner
-    if type(obj) is BuiltinFunctionType:
-        return owner_of_module(obj.__module__)
-    return graph.space_of_class(obj).owner
-
-
-class _Search:
+class _Search(Struct, gc=False):
     """One name being looked up."""
 
-    __slots__ = ("argument", "filling", "graph", "space")
-
-    def __init__(self, graph: Graph, space: Space, argument: str | None) -> None:
-        self.graph = graph
-        self.space = space
-        self.argument = argument
-        self.filling = Filling()
+    graph: Graph
+    space: Space
+    argument: str | None
+    edges: list[tuple[str, Node]] = []
+    flags: int = 0
+    notes: list[str] = []
+    place: tuple[Space, str] | None = None
 
     def note(self, what: str) -> None:
-        self.filling.notes.append(what)
+        """Remember what cannot be followed."""
+        self.notes.append(what)
+        self.flags |= NOTED
 
     def followed(self, obj: Any, owner_name: str, name: str, attributes: tuple[str, ...]) -> str:
         """Walk along the attributes as long as they lead through modules, then make an edge."""
@@ -124,29 +110,42 @@ class _Search:
             if space.owner != "user":
                 return self._foreign(obj, space, attributes[at:])
             if at == len(attributes):
-                self.filling.edges.append(("", graph.node(space)))
+                self.edges.append(("", graph.node(space)))
                 return "module"
             owner_name, name = space.name, attributes[at]
+            if name == "__dict__":
+                self.edges.append(("", graph.node(space)))
+                return _with("module", attributes[at:])
+            if name in MODULE_FACTS:
+                return _with("fact", attributes[at:])
+            self.place = (space, name)
             obj = self._attribute(obj, name)
             at += 1
             if obj is MISSING:
                 return _with(f"missing {name}", attributes[at:])
-        return _with(self._edge(obj, f"{owner_name}.{name}"), attributes[at:])
+        return self._edge(obj, (owner_name, name), attributes[at:])
 
     def imported(self, found: ImportedName, attributes: tuple[str, ...]) -> str:
         """Follow an import that stands in the body."""
         names = [_absolute(name, found.level, self.space) for name in found.names]
+        module: Any
         last = names[-1]
         for name in names:
+            if name.startswith("."):  # relative, where there is no package: it fails
+                return _with(f"missing module {name}", (*found.path, *attributes))
+            if name in _ALWAYS_LOADED:
+                module = sys.modules[name if found.whole else name.partition(".")[0]]
+                return self.followed(module, "", name, (*found.path, *attributes))
             if not _is_user_module(name):
                 packages = self.graph.packages_of(_origin(name), loaded=name in sys.modules)
-                self.filling.edges.extend(("", package) for package in packages)
+                self.edges.extend(("", package) for package in packages)
                 start = name if found.whole else name.partition(".")[0]
                 return self._named(".".join((start, *found.path, *attributes)))
             if not self._import(name):
                 return _with(f"missing module {name}", (*found.path, *attributes))
-        module: Any = sys.modules.get(last if found.whole else last.partition(".")[0])
-        package = module_dict(module) if found.whole and found.path else {}
+        module = sys.modules.get(last if found.whole else last.partition(".")[0])
+        # What stands for a module need not be one.
+        package = module_dict(module) if found.whole and found.path and is_module(module) else {}
         if "__path__" in package and found.path[0] not in package:
             self._import(f"{last}.{found.path[0]}", needed=False)
         return self.followed(module, "", last, (*found.path, *attributes))
@@ -173,7 +172,7 @@ class _Search:
         if below is not MISSING:
             return below
         if "__getattr__" in namespace:
-            self._edge(namespace["__getattr__"], f"{namespace.get('__name__')}.__getattr__")
+            self._edge(namespace["__getattr__"], (str(namespace.get("__name__")), "__getattr__"), ())
         try:
             return getattr(module, name)
         except AttributeError:
@@ -191,46 +190,72 @@ class _Search:
             at += 1
         name = qualified_name(found)
         if not name:
-            self.filling.edges.extend(("", package) for package in space.packages)
+            self.edges.extend(("", package) for package in space.packages)
             return self._named(".".join((space.module, *attributes)))
-        return _with(self._edge(found, name), attributes[at:])
+        return self._edge(found, (name,), attributes[at:])
 
-    def _edge(self, obj: Any, name: str) -> str:
-        """Make an edge; gives what counts of the thing beside it."""
-        graph, edges = self.graph, self.filling.edges
-        known_as = qualified_name(obj)
-        if type(obj) is BuiltinFunctionType and not (obj.__self__ is None or is_module(obj.__self__)):
-            known_as = ""  # bound to a value of the user's
-        if known_as.startswith(("builtins.", "io.open", "_io.open")):
-            return self._named(known_as)
-        if not known_as:
+    def _edge(self, obj: Any, names: tuple[str, ...], attributes: tuple[str, ...]) -> str:
+        """Make an edge to what is found by these names; gives what counts beside it of the attributes taken of it."""
+        graph = self.graph
+        kind = type(obj)
+        is_known = True
+        if kind is FunctionType:
+            space = graph.space(obj.__globals__)
+            owner, is_known = space.owner, is_known_function(obj, space)
+        elif is_class(obj):
+            space = graph.space_of_class(obj)
+            owner, is_known = space.owner, counts_by_name(graph, obj, space)
+        elif kind is BuiltinFunctionType and (obj.__self__ is None or is_module(obj.__self__)):
+            owner = owner_of_module(obj.__module__ or "builtins")
+        elif (kind is BuiltinFunctionType or kind is MethodType) and (home := offering(obj)):
+            self.edges.extend(("", package) for package in graph.space(module_dict(sys.modules[home])).packages)
+            return self._named(".".join((home, obj.__name__, *attributes)))
+        else:
             special = SPECIAL.get(id(obj))
             if special is not None:
-                return self._named(special)
-            edges.append((name, graph.node(obj, self.space.root)))
-            return ""
-        edges.append(("", graph.node(obj)))
-        if _owner_of(graph, obj) == "user":
-            return ""
-        return self._named(known_as)
+                return self._named(".".join((special, *attributes)))
+            self.edges.append((".".join(names), graph.node(obj, self.space.root)))
+            return _with("", attributes)
+        if owner == "stdlib" and is_known:  # as an import in the body gives it, which is not carried out
+            return self._named(".".join((qualified_name(obj), *attributes)))
+        self.edges.append(("", graph.node(obj)))
+        token = "" if owner == "user" else self._noticed(".".join((qualified_name(obj), *attributes)))
+        return _with(token, attributes)
 
     def _named(self, name: str) -> str:
-        """Notice what the thing of this name hides; gives what counts of it."""
+        """Make an edge to something that counts by its name alone."""
+        token = self._noticed(name)
+        if not token:
+            self.edges.append(("", known_as(name)))
+        return token
+
+    def _noticed(self, name: str) -> str:
+        """Notice what the thing of this name hides; gives what counts beside it."""
         if name in IMPORTERS and self.argument is not None:
             return self.imported_text(self.argument)
+        if name == "sys.modules" and self.argument is not None:
+            token = self._loaded(self.argument)
+            if token:
+                return token
         if name == "builtins.globals":
-            self.filling.edges.append(("", self.graph.node(self.space)))
+            self.edges.append(("", self.graph.node(self.space)))
         hidden = what_cannot_be_followed(name)
         if hidden is not None:
             self.note(hidden)
-        self.filling.flags |= reflection(name)
-        return f"named {name}"
+        self.flags |= reflection(name)
+        return ""
+
+    def _loaded(self, name: str) -> str:
+        """Follow ``sys.modules["x"]``, which counts whole; nothing where that is another in each process."""
+        if name == "__name__":
+            self.edges.append(("", self.graph.node(self.space)))
+            return "this module"
+        return self.imported_text(name) if name[0] not in "._" else ""
 
     def imported_text(self, name: str) -> str:
         """Follow ``import_module("x")``: what it gives can be used in any way, so the module counts whole."""
-        if name.startswith("."):
-            return f"missing module {name}"
-        return f"import {name} " + self.imported(ImportedName(0, (name,), whole=True), ())
+        rest = name.lstrip(".")
+        return f"import {name} " + self.imported(ImportedName(len(name) - len(rest), (rest,), whole=True), ())
 
 
 def _absolute(name: str, level: int, space: Space) -> str:

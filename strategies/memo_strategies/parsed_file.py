@@ -6,7 +6,8 @@ import ast
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
-from memo_strategies.code_objects import constant_token, nested_code, summarise
+from memo_strategies.code_objects import constant_token, nested_code
+from memo_strategies.code_reader import summarise
 from memo_strategies.introspect import ATOMS, class_dict, class_qualname
 
 if TYPE_CHECKING:

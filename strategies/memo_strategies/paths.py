@@ -9,31 +9,50 @@ from memo_strategies.introspect import ATOMS
 
 
 class SourcePath:
-    """A text or a path under the folder that the imports of its module begin at."""
+    """A text or a path that names the folder that the imports of its module begin at, or what is in it.
 
-    __slots__ = ("relative", "value")
+    Attributes:
+        value: That text or path.
+        around: What stands before, between and after the places where it names the folder.
+    """
 
-    def __init__(self, value: Any, relative: str) -> None:
+    __slots__ = ("around", "value")
+
+    def __init__(self, value: Any, around: list[str]) -> None:
         self.value = value
-        self.relative = relative
+        self.around = around
 
 
 def within(value: Any, root: str | None) -> Any:
-    """Give the value itself, or the `SourcePath` that stands for it where it lies under ``root``."""
+    """Give the value itself, or the `SourcePath` that stands for it where it names ``root``."""
     kind = type(value)
-    if root is None or len(root) < 2:
-        return value
     if kind is str:
         text = value
-    elif id(kind) in ATOMS:
+    elif root is None or id(kind) in ATOMS or not _is_path(kind):
         return value
-    elif _is_path(kind):
-        text = str(value)
     else:
+        text = str(value)
+    if root is None or root not in text or len(root) < 2:
         return value
-    if text != root and not text.startswith(root + "/"):
-        return value
-    return SourcePath(value, text[len(root) :])
+    around = _around(text, root)
+    return SourcePath(value, around) if len(around) > 1 else value
+
+
+def _around(text: str, root: str) -> list[str]:
+    found: list[str] = []
+    begin = at = 0
+    while (at := text.find(root, at)) >= 0:
+        end = at + len(root)
+        if not (_goes_on(text[at - 1 : at]) or _goes_on(text[end : end + 1])):
+            found.append(text[begin:at])
+            begin = end
+        at = end
+    return [*found, text[begin:]]
+
+
+def _goes_on(letter: str) -> bool:
+    """Whether the name of a file or folder goes on with this letter, which is empty where the text ends."""
+    return letter.isalnum() or letter in {"_", "-", ".", "~"}
 
 
 def _is_path(kind: type) -> bool:

@@ -5,18 +5,36 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from memo.contracts.version_strategy import CodeVersion
 from memo.hashing import digest
 from memo_strategies.code_objects import line_of
 from memo_strategies.dynamic import warning
-from memo_strategies.flags import IDENTITY, NOTED, REBINDS, REFLECTS, SUBCLASSES
-from memo_strategies.introspect import class_subclasses
+from memo_strategies.flags import (
+    HEIRS,
+    IDENTITY,
+    NOTED,
+    ORDER,
+    REBINDS,
+    REFLECTS,
+    SEVERAL,
+    SUBCLASSES,
+    TEXTS,
+    VARIABLES,
+    united,
+)
+from memo_strategies.functions import cells_of
+from memo_strategies.ordering import ordered
 from memo_strategies.parts import Parts
 from memo_strategies.reflection import reflected
+from memo_strategies.subclasses import add_subclasses
+from memo_strategies.walking import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from memo_strategies.code_objects import Hole
     from memo_strategies.graph import Graph, Node
     from memo_strategies.source_text import SourceTexts
 
@@ -29,23 +47,33 @@ _PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 def version_of(graph: Graph, objects: Sequence[object], texts: SourceTexts) -> CodeVersion:
     """The version of all that is reached from some objects."""
     starts = [graph.settled(obj) for obj in objects]
+    found = _version_of(graph, starts, texts)
+    if not graph.ignored:
+        return found
+    return replace(found, ignored=frozenset(node.name for node in walk(starts) if node.kind == "ignored"))
+
+
+def _version_of(graph: Graph, starts: list[Node], texts: SourceTexts) -> CodeVersion:
     flags = 0
     for root in starts:
-        flags |= root.reached
-    if not flags:
+        flags = united(flags, root.reached)
+    if not flags & ~IDENTITY:  # as most are
         return _joined(starts, {}, (), texts)
-    if flags & SUBCLASSES:
-        _add_subclasses(graph, starts)
+    extras: dict[str, str] = {}
+    if flags & (SUBCLASSES | HEIRS):
+        extras["which subclasses there are"] = add_subclasses(graph, starts)
         for node in starts:
-            flags |= node.reached
-    order = walk(starts)
-    extras = {
-        "which things are shared": _sharing(order) if flags & IDENTITY else "",
-        "which globals are assigned": _bindings(order) if flags & REBINDS else "",
-        "names, docs and annotations": reflected(order, flags) if flags & REFLECTS else "",
-    }
+            flags = united(flags, node.reached)
+    if flags & SEVERAL:
+        extras["which things are shared"] = _sharing(walk(starts, IDENTITY))
+    if flags & REBINDS:
+        extras["which globals are assigned"] = _bindings(walk(starts))
+    if flags & (REFLECTS | VARIABLES | TEXTS):
+        extras["names, docs and annotations"] = reflected(graph, starts, flags, texts)
+    if flags & ORDER:
+        extras["the order of attributes"] = ordered(walk(starts))
     found = {what: hashed for what, hashed in extras.items() if hashed}
-    return _joined(starts, found, _warnings(order) if flags & NOTED else (), texts)
+    return _joined(starts, found, _warnings(walk(starts, NOTED)) if flags & NOTED else (), texts)
 
 
 def _joined(starts: list[Node], extras: dict[str, str], warnings: tuple[str, ...], texts: SourceTexts) -> CodeVersion:
@@ -56,68 +84,71 @@ def _joined(starts: list[Node], extras: dict[str, str], warnings: tuple[str, ...
     return CodeVersion(version, parts, warnings)
 
 
-def walk(starts: list[Node]) -> list[Node]:
-    """All that is reached, in an order that nothing but its content decides."""
-    order: list[Node] = []
-    seen: set[int] = set()
-    work = starts[::-1]
-    while work:
-        node = work.pop()
-        if id(node) not in seen:
-            seen.add(id(node))
-            order.append(node)
-            work += [child for _, child in reversed(node.edges)]
-    return order
-
-
-def _add_subclasses(graph: Graph, starts: list[Node]) -> None:
-    """Code that asks classes for their subclasses reaches these too."""
-    asked: set[int] = set()
-    while True:
-        order = walk(starts)
-        known = {id(node) for node in order}
-        classes = [node for node in order if node.kind == "class" and id(node) not in asked]
-        if not classes:
-            return
-        asked |= {id(node) for node in classes}
-        found = [graph.settled(each) for node in classes for each in class_subclasses(node.obj)]
-        starts += sorted((node for node in found if id(node) not in known), key=_full)
-
-
-def _full(node: Node) -> str:
-    return node.full
-
-
 def _sharing(order: list[Node]) -> str:
     """Who shares what, where there are several equal things that only their identity tells apart."""
-    count: dict[str, int] = {}
+    met: set[str] = set()
+    twins: set[str] = set()
     for node in order:
         if node.flags & IDENTITY:
-            count[node.full] = count.get(node.full, 0) + 1
-    if all(each == 1 for each in count.values()):
-        return ""
+            (twins if node.full in met else met).add(node.full)
     number = {id(node): at for at, node in enumerate(order)}
-    return digest("sharing", *[
+    found = [
         f"{number[id(node)]} {at} {number[id(child)]}"
         for node in order
         for at, (_, child) in enumerate(node.edges)
-        if child.flags & IDENTITY and count[child.full] > 1
-    ])  # fmt: skip
+        if child.flags & IDENTITY and child.full in twins
+    ] if twins else []  # fmt: skip
+    found += _overlaps(order)
+    return digest("sharing", *found) if found else ""
+
+
+def _overlaps(order: list[Node]) -> Iterator[str]:
+    """Which parts of plain data are things of their own as well, or parts of other such data."""
+    nested = sorted(((at, node.inner) for at, node in enumerate(order) if node.inner), key=_size)
+    places = {id(node.obj): (at, -1) for at, node in enumerate(order) if node.flags & IDENTITY} if nested else {}
+    for at, inner in nested:
+        if not places.keys().isdisjoint(inner.keys()):
+            yield from [f"{at} {place} {places[each]}" for each, place in inner.items() if each in places]
+        if inner is not nested[-1][1]:
+            places |= {each: (at, place) for each, place in inner.items()}
+
+
+def _size(numbered: tuple[int, dict[int, int]]) -> int:
+    return len(numbered[1])
 
 
 def _bindings(order: list[Node]) -> str:
-    """Which functions load a global that one of them assigns: its value alone does not tell which global it is."""
+    """Which functions load what one of them assigns: its value alone does not tell which variable it is.
+
+    Assigned are globals, variables that functions are over, and attributes of modules that are handed on: any of these.
+    """
     functions = [(at, node, node.summary) for at, node in enumerate(order) if node.summary is not None]
-    names: dict[tuple[int, str], int] = {}
+    whole = {id(node.space): at for at, node in enumerate(order) if node.kind == "module"}
+    assigned: set[object] = set()
     for _, node, summary in functions:
-        for name in sorted(summary.rebinds):
-            names.setdefault((id(node.space), name), len(names))
-    return digest("bindings", *[
-        f"{at} {slot} {names[id(node.space), hole.name]}"
-        for at, node, summary in functions
-        for slot, hole in enumerate(summary.holes)
-        if (id(node.space), hole.name) in names
-    ])  # fmt: skip
+        assigned |= {(id(node.space), name) for name in summary.rebinds}
+        assigned |= {id(cells_of(node.obj)[name]) for name in summary.rebinds_free}
+    numbers: dict[object, int] = {}
+    found: list[str] = []
+    for at, node, summary in functions:
+        for slot, hole in enumerate(summary.holes):
+            space, name = _place(node, hole)
+            if space in whole:
+                found.append(f"{at} {slot} {whole[space]} {name}")
+            elif (space, name) in assigned:
+                found.append(f"{at} {slot} {numbers.setdefault((space, name), len(numbers))}")
+        for slot, name in enumerate(summary.free):
+            cell = id(cells_of(node.obj)[name])
+            if cell in assigned:
+                found.append(f"{at} free {slot} {numbers.setdefault(cell, len(numbers))}")
+    return digest("bindings", *found)
+
+
+def _place(node: Node, hole: Hole) -> tuple[int, str]:
+    """The space that something loaded from outside is in, by its id, and its name there."""
+    assert node.space is not None
+    space, name = node.space.fillings[hole.key].place or (node.space, hole.name)
+    return id(space), name
 
 
 def _warnings(order: list[Node]) -> tuple[str, ...]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memo.hashing import digest
-from memo_strategies.flags import ANNOTATIONS, DOCS, MODULES, NAMES
+from memo_strategies.annotations import Annotation
+from memo_strategies.code_reader import looked_into
+from memo_strategies.flags import ANNOTATIONS, DOCS, MODULES, NAMES, TEXTS, VARIABLES
 from memo_strategies.introspect import (
     ATOMS,
     class_dict,
@@ -15,42 +17,75 @@ from memo_strategies.introspect import (
     is_class,
     type_label,
 )
+from memo_strategies.walking import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from memo_strategies.graph import Graph, Node
+    from memo_strategies.source_text import SourceTexts
 
-    from memo_strategies.graph import Node
 
-
-def reflected(nodes: Iterable[Node], flags: int) -> str:
-    """Hash what reflection can see of the functions and classes among these.
+def reflected(graph: Graph, starts: list[Node], flags: int, texts: SourceTexts) -> str:
+    """Hash what reflection can see of the functions and classes that are reached.
 
     Args:
-        nodes: In the order they are reached.
+        graph: Where what annotations name is looked up.
+        starts: From where they are reached.
         flags: What is looked at, as `memo_strategies.flags`.
+        texts: Where source texts come from.
     """
     found: list[str] = []
-    for node in nodes:
-        if node.kind == "function":
-            function = node.obj
-            found.append(
-                _seen(flags, function.__qualname__, function.__module__, function.__doc__, function.__annotations__)
-            )
-        elif node.kind == "class":
-            own = class_dict(node.obj)
-            names = class_qualname(node.obj), class_module(node.obj)
-            found.append(_seen(flags, *names, own.get("__doc__"), own.get("__annotations__")))
-    return digest("reflected", *found)
+    annotations: list[Node] = []
+    seen: set[int] = set()
+    while True:
+        new = [node for node in walk(starts + annotations) if id(node) not in seen]
+        if not new:
+            return digest("reflected", *found, *[node.full for node in annotations])
+        for node in new:
+            seen.add(id(node))
+            found += _seen(node, flags, texts)
+            if flags & ANNOTATIONS:
+                annotations += _followed(graph, node)
 
 
-def _seen(flags: int, name: Any, module: Any, doc: Any, annotations: Any) -> str:
-    return digest(
-        "seen",
+def _seen(node: Node, flags: int, texts: SourceTexts) -> list[str]:
+    """What can be seen of one function or class."""
+    if node.kind == "function" and node.code is not None:
+        function = node.obj
+        name, doc, annotations = function.__qualname__, function.__doc__, function.__annotations__
+        module = function.__module__
+        found = [looked_into(node.code, flags & _WITHIN)]
+        text = texts.of_code(node.code) if flags & TEXTS else ""
+    elif node.kind == "class":
+        own = class_dict(node.obj)
+        name, module = class_qualname(node.obj), class_module(node.obj)
+        doc, annotations = own.get("__doc__"), own.get("__annotations__")
+        found = [_annotation(own.get("__orig_bases__"), 8)] if flags & ANNOTATIONS else []
+        file = None if node.space is None else node.space.file
+        text = texts.of_class(node.obj, file) if flags & TEXTS and file is not None else ""
+    else:
+        return []
+    return [
+        *found,
         _text(name) if flags & NAMES else "",
         _text(module) if flags & MODULES else "",
         _text(doc) if flags & DOCS else "",
         _annotations(annotations) if flags & ANNOTATIONS else "",
-    )
+        text or "",
+    ]
+
+
+_WITHIN = NAMES | DOCS | ANNOTATIONS | VARIABLES
+
+
+def _followed(graph: Graph, node: Node) -> list[Node]:
+    """What the annotations of a function or class stand for."""
+    if node.space is None or node.kind not in {"function", "class"}:
+        return []
+    names = class_dict(node.obj) if node.kind == "class" else {}
+    annotations = names.get("__annotations__") if node.kind == "class" else node.obj.__annotations__
+    if type(annotations) is not dict:
+        return []
+    return [graph.settled(Annotation(value, node.space, names)) for value in annotations.values()]
 
 
 def _annotations(annotations: Any) -> str:

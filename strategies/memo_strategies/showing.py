@@ -17,7 +17,20 @@ def short_repr(value: Any, depth: int = 3) -> str:
     >>> short_repr({"a": [1, 2.5]})
     "{'a': [1, 2.5]}"
     """
-    text = _shown(value, depth)
+    return _cut(_shown(value, depth))
+
+
+def plain_repr(value: Any) -> str:
+    """Show a container of plain data in a few words, at once where it is small."""
+    if len(value) <= _MOST:
+        try:
+            return _cut(repr(value))
+        except ValueError:  # an integer of more digits than Python writes
+            pass
+    return short_repr(value)
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
+from functools import partial
 from threading import RLock
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, cast
 
+from msgspec.structs import replace
+
 from memo.contracts.version_strategy import VersionStrategy
-from memo_strategies.graph import Graph
+from memo_strategies.graph import Graph, Space
 from memo_strategies.reach import version_of
 from memo_strategies.source_text import SourceTexts
 from memo_strategies.values import expander_of
@@ -26,6 +30,8 @@ _PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 def classes_in(config: object) -> list[type]:
     """The classes of what a config is made of: an op may call their methods without naming them."""
+    if config is None:
+        return []
     found: dict[type, None] = {}
     seen: set[int] = set()
     work: list[Any] = [config]
@@ -68,39 +74,73 @@ class SourceHashVersionStrategy(VersionStrategy):
 
     def __init__(self) -> None:
         self._lock = RLock()
-        self._graph: Graph | None = None
+        self._graphs: dict[frozenset[str], Graph] | None = None
         self._texts = SourceTexts()
 
     @contextmanager
     def planning(self) -> Generator[None]:
         """Share what is found out between the ops of one plan, and forget it when the plan is made."""
         with self._lock:
-            if self._graph is not None:
+            if self._graphs is not None:
                 yield
                 return
-            self._graph, self._texts = Graph(expander_of), SourceTexts()
+            self._graphs, self._texts = {}, SourceTexts()
             # Nodes are made by the thousand and all kept until the end: the collector would only look on.
             collecting = gc.isenabled()
             gc.disable()
             try:
                 yield
             finally:
-                self._graph.close()
-                self._graph = None
+                for graph in self._graphs.values():
+                    graph.close()
+                self._graphs = None
                 if collecting:
                     gc.enable()
 
     def get_op_version(self, context: OpVersionContext) -> CodeVersion:
         """The version of an op's function."""
-        return self._version_of(context.op_def.compute_fn, *classes_in(context.op_config))
+        definition = context.op_def
+        return self._version_of(definition.ignore, definition.compute_fn, *classes_in(context.op_config))
 
     def get_resource_version(self, context: ResourceVersionContext) -> CodeVersion:
         """The version of a resource's function, or of the value that it is."""
-        function = context.resource_def.compute_fn
-        made_of = context.resource_def.hardcoded_value if function is None else function
-        return self._version_of(made_of, *classes_in(context.resource_config))
+        definition = context.resource_def
+        function = definition.compute_fn
+        made_of = definition.hardcoded_value if function is None else function
+        return self._version_of(definition.ignore, made_of, *classes_in(context.resource_config))
 
-    def _version_of(self, *objects: object) -> CodeVersion:
-        with self.planning():
-            assert self._graph is not None
-            return version_of(self._graph, objects, self._texts)
+    def _version_of(self, ignore: frozenset[str], *objects: object) -> CodeVersion:
+        with self._lock:
+            if self._graphs is None:
+                with self.planning():
+                    return self._version_of(ignore, *objects)
+            names = _whole_names(ignore, objects[0]) if ignore else {}
+            graph = self._graphs.get(frozenset(names))
+            if graph is None:
+                graph = self._graphs[frozenset(names)] = Graph(expander_of, frozenset(names))
+            found = version_of(graph, objects, self._texts)
+            return replace(found, ignored=frozenset(names[each] for each in found.ignored)) if ignore else found
+
+
+def _whole_names(ignore: frozenset[str], made_of: object) -> dict[str, str]:
+    """The names of parts to ignore, each with the name that was given: one without a dot is of the op's own module."""
+    names = {each: each for each in ignore}
+    function = _function_in(made_of)
+    if function is not None:
+        module = Space(function.__globals__, "user", ()).name
+        names |= {f"{module}.{each}": each for each in ignore if "." not in each}
+    return names
+
+
+def _function_in(made_of: Any) -> FunctionType | None:
+    """The function that stands in the user's file, behind partials and wrapping decorators."""
+    for _ in range(64):
+        if type(made_of) is partial:
+            made_of = made_of.func
+        elif type(made_of) is MethodType:
+            made_of = made_of.__func__
+        elif type(made_of) is FunctionType and "__wrapped__" in made_of.__dict__:
+            made_of = made_of.__dict__["__wrapped__"]
+        else:
+            break
+    return made_of if type(made_of) is FunctionType else None

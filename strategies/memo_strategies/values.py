@@ -20,11 +20,11 @@ from types import (
 from typing import TYPE_CHECKING, Any
 
 from memo.hashing import digest, value_digest
+from memo_strategies.annotations import Annotation, expand_annotation
 from memo_strategies.classes import expand_class
 from memo_strategies.dynamic import what_cannot_be_followed
 from memo_strategies.flags import IDENTITY
 from memo_strategies.functions import (
-    Unordered,
     expand_builtin,
     expand_cell,
     expand_code,
@@ -36,20 +36,20 @@ from memo_strategies.graph import Space
 from memo_strategies.instances import expand_instance, expand_state
 from memo_strategies.introspect import (
     ATOMS,
+    Unordered,
     class_module,
     class_qualname,
     ids,
     instance_dict,
     is_module,
 )
+from memo_strategies.looking import REFLECTIVE, looked_at_by
 from memo_strategies.modules import expand_module, expand_space
 from memo_strategies.names import SPECIAL
-from memo_strategies.paths import SourcePath
-from memo_strategies.showing import short_repr
+from memo_strategies.paths import SourcePath, within
+from memo_strategies.showing import plain_repr, short_repr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from memo_strategies.graph import Expander, Graph, Node
 
 _DEEPEST = 16
@@ -75,25 +75,49 @@ def expander_of(obj: object) -> Expander:
     return expand_instance
 
 
-def is_plain(value: Any) -> bool:
-    """Whether a container holds nothing but plain data, however nested, of a size to go through at once."""
-    return _plain(value, _DEEPEST, _MOST_CONTAINERS) >= 0
+class _Plainness:
+    """Whether a container holds nothing but plain data, however nested, of a size to go through at once.
 
+    Attributes:
+        inner: The ids of the containers within it that can be changed, each with the how manieth of them it is.
+        flags: What code can look at that takes the texts in it for names of attributes.
+    """
 
-def _plain(value: Any, depth: int, left: int) -> int:
-    """How many more containers may be looked into after this one; negative where it is not plain."""
-    kind = type(value)
-    if id(kind) not in _CONTAINERS or not depth:
-        return -1
-    left -= 1
-    members: Iterable[Any] = [*value.keys(), *value.values()] if kind is dict else value
-    if not set(map(id, map(type, members))) <= ATOMS:
-        for member in list(members):
-            if id(type(member)) not in ATOMS:
-                left = _plain(member, depth - 1, left)
-                if left < 0:
-                    return -1
-    return left
+    __slots__ = ("flags", "inner", "left", "root")
+
+    def __init__(self, root: str | None) -> None:
+        self.root = root
+        self.inner: dict[int, int] = {}
+        self.flags = 0
+        self.left = _MOST_CONTAINERS
+
+    def holds(self, value: Any, depth: int = _DEEPEST) -> bool:
+        """Look into a container: it may have neither the same list twice nor paths of the sources."""
+        kind = type(value)
+        if id(kind) not in _CONTAINERS or not depth or not self.left:
+            return False
+        self.left -= 1
+        members: tuple[Any, ...] = (*value, *value.values()) if kind is dict else tuple(value)
+        all_atoms = ATOMS.issuperset(map(id, map(type, members)))
+        texts = members if all_atoms else [each for each in members if type(each) is str]
+        if not REFLECTIVE.keys().isdisjoint(texts):
+            for each in texts:
+                self.flags |= looked_at_by(each)
+        if not all_atoms:
+            for member in members:
+                inner = type(member)
+                if id(inner) in ATOMS:
+                    continue
+                if inner is list or inner is dict or inner is set:
+                    if id(member) in self.inner:
+                        return False
+                    self.inner[id(member)] = len(self.inner)
+                if not self.holds(member, depth - 1):
+                    return False
+        root = self.root
+        return root is None or not any(
+            root in each and within(each, root) is not each for each in members if type(each) is str
+        )
 
 
 _CONTAINERS = ids(list, tuple, dict, set, frozenset)
@@ -101,16 +125,22 @@ _CONTAINERS = ids(list, tuple, dict, set, frozenset)
 
 def _expand_atom(_: Graph, node: Node, value: Any) -> None:
     node.kind = "value"
+    node.flags |= looked_at_by(value)
     node.own = value_digest(value)
 
 
 def _expand_container(graph: Graph, node: Node, value: Any) -> None:
     node.kind = "value"
     kind = type(value)
-    if kind is list or kind is dict or kind is set:
+    looked = _Plainness(node.root)
+    plain = looked.holds(value)
+    node.flags |= looked.flags
+    if plain and looked.inner:
+        node.inner = looked.inner
+    if kind is list or kind is dict or kind is set or node.inner:
         node.flags |= IDENTITY
-        node.detail = short_repr(value)
-    if is_plain(value):
+        node.detail = plain_repr(value) if plain else short_repr(value)
+    if plain:
         node.own = value_digest(value)
     elif kind is dict:
         items = list(value.items())
@@ -129,7 +159,8 @@ def _expand_constant(_: Graph, node: Node, value: Any) -> None:
 def _expand_bytes_like(_: Graph, node: Node, value: Any) -> None:
     node.kind = "value"
     node.flags |= IDENTITY
-    node.own = digest(type(value).__name__, value_digest(bytes(value)))
+    layout = (value.format, value.shape) if type(value) is memoryview else ()
+    node.own = digest(type(value).__name__, value_digest(bytes(value)), value_digest(layout))
 
 
 def _expand_slice(graph: Graph, node: Node, value: slice) -> None:
@@ -142,6 +173,7 @@ def _expand_proxy(graph: Graph, node: Node, value: MappingProxyType[Any, Any]) -
     try:
         inner = dict(value)
     except Exception:  # noqa: BLE001 - it may wrap a mapping of the user's, which may raise anything
+        node.own = digest("mappingproxy")
         node.note("a mappingproxy, which cannot be looked into")
         return
     node.own = digest("mappingproxy", graph.attach(node, inner))
@@ -164,16 +196,19 @@ def _expand_wrapping(*attributes: str) -> Expander:
     def expand(graph: Graph, node: Node, value: Any) -> None:
         node.kind = "value"
         tokens = [graph.attach(node, getattr(value, name)) for name in attributes]
-        kept = {
-            name: each
-            for name, each in (instance_dict(value) or {}).items()
-            if type(name) is str and not (name.startswith("__") and name.endswith("__")) and name not in attributes
-        }
+        kept = _put_on(value, attributes)
         if kept and id(type(value)) not in _STATELESS:
-            tokens.append(graph.attach(node, dict(sorted(kept.items()))))
+            tokens.append(graph.attach(node, kept))
         node.own = digest(type(value).__name__, *tokens)
 
     return expand
+
+
+def _put_on(value: Any, known: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What somebody put onto a thing of Python's own, by name."""
+    kept = instance_dict(value) or {}
+    names = [name for name in kept if type(name) is str and not (name.startswith("__") and name.endswith("__"))]
+    return {name: kept[name] for name in sorted(names) if name not in known}
 
 
 def _expand_cache(graph: Graph, node: Node, value: Any) -> None:
@@ -185,13 +220,14 @@ def _expand_cache(graph: Graph, node: Node, value: Any) -> None:
     if type(parameters) is not FunctionType or dict.get(parameters.__globals__, "__name__") != "functools":
         parameters = None
     known = None if parameters is None else parameters()
-    tokens = [graph.attach(node, each) for each in (kept.get("__wrapped__"), known)]
-    node.own = digest("lru_cache", *tokens)
+    put_on = _put_on(value, ("cache_parameters",))
+    counts = (kept.get("__wrapped__"), known, *([put_on] if put_on else []))
+    node.own = digest("lru_cache", *[graph.attach(node, each) for each in counts])
 
 
 def _expand_source_path(_: Graph, node: Node, path: SourcePath) -> None:
     node.kind = "value"
-    node.own = digest("source path", type(path.value).__name__, path.relative)
+    node.own = digest("source path", type(path.value).__name__, *path.around)
 
 
 def _expand_ours(graph: Graph, node: Node, value: Any) -> None:
@@ -238,6 +274,7 @@ def _table() -> dict[int, Expander]:
         staticmethod: _expand_wrapping("__func__"),
         type(functools.lru_cache(len)): _expand_cache,
         Unordered: expand_unordered,
+        Annotation: expand_annotation,
         Space: expand_space,
         SourcePath: _expand_source_path,
     }

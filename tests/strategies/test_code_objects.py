@@ -201,6 +201,77 @@ def test_every_change_of_meaning_shows(version_of: Callable[..., CodeVersion]) -
     assert count > 300
 
 
+def _all_names(code: CodeType, attribute: str) -> set[str]:
+    return {name for each in (code, *nested_code(code)) for name in getattr(each, attribute)}
+
+
+def _bound_names(function: Any) -> set[str]:
+    """The variables of a function and of those in it that nobody can name: no parameters, nothing shared by name."""
+    found = {node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    for node in ast.walk(function):
+        if isinstance(node, ast.arg):
+            found.discard(node.arg)
+        elif isinstance(node, ast.alias):
+            found.discard(node.asname or node.name.partition(".")[0])
+        elif isinstance(node, ast.Global | ast.Nonlocal):
+            found -= set(node.names)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
+            found.discard(node.name or "")
+    return found
+
+
+def test_names_of_variables_do_not_show() -> None:
+    count = 0
+    for name, tree in _trees():
+        for function in ast.walk(tree):
+            if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            if any(isinstance(node, ast.ClassDef) for node in ast.walk(function)):
+                continue  # a class body looks its variables up by name
+            function.decorator_list = []
+            before = _code(function)
+            if before is None or _all_names(before, "co_names") & {"eval", "exec", "locals", "vars", "dir"}:
+                continue
+            bound = sorted(_bound_names(function) - _all_names(before, "co_names"), reverse=True)
+            renamed = copy.deepcopy(function)
+            for node in ast.walk(renamed):
+                if isinstance(node, ast.Name) and node.id in bound:
+                    node.id = f"variable_{bound.index(node.id):03}"
+            after = _code(renamed)
+            assert after is not None
+            assert summarise(before).named_hash == summarise(after).named_hash, f"{name}: {ast.unparse(function)}"
+            count += bool(bound)
+    assert count > 500
+
+
+def test_which_variable_is_meant_shows() -> None:
+    """One variable in the place of another, in closures above all."""
+    chosen = random.Random(5)
+    count = 0
+    for name, tree in _trees():
+        for function in ast.walk(tree):
+            if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            function.decorator_list = []
+            before = _code(function)
+            cells = _all_names(before, "co_freevars") if before is not None else set()
+            loads = [node for node in ast.walk(function) if isinstance(node, ast.Name) and node.id in cells]
+            if before is None or len(cells) < 2 or not loads:
+                continue
+            for _ in range(4):
+                mutated = copy.deepcopy(function)
+                loads = [node for node in ast.walk(mutated) if isinstance(node, ast.Name) and node.id in cells]
+                node = chosen.choice(loads)
+                node.id = chosen.choice(sorted(cells - {node.id}))
+                after = _code(mutated)
+                if after is not None and _content(after) != _content(before):
+                    assert summarise(after).named_hash != summarise(before).named_hash, (
+                        f"{name}: {ast.unparse(mutated)}"
+                    )
+                    count += 1
+    assert count > 50
+
+
 def test_constants_by_type_and_value() -> None:
     texts = [
         "1",

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import abc
+import argparse
+import contextvars
+import dataclasses
 import functools
 import io
+import itertools
+import queue
 import sys
 import threading
 import time
+import traceback
 import types
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -20,7 +27,11 @@ if TYPE_CHECKING:
     from memo.contracts.version_strategy import CodeVersion
 
 
+RAN: list[str] = []
+
+
 def ran(*_args: Any, **_kwargs: Any) -> Any:
+    RAN.append("".join(traceback.format_stack(limit=4)))
     raise AssertionError("code of the user's ran while versioning")
 
 
@@ -40,6 +51,34 @@ class Hostile:
 class OfIntercepting(metaclass=Intercepting):
     __eq__ = __hash__ = __getattr__ = __getattribute__ = __reduce_ex__ = ran
     __class__ = property(ran)
+
+
+class InterceptingABC(abc.ABCMeta): ...
+
+
+class Abstract(metaclass=InterceptingABC): ...
+
+
+InterceptingABC.__getattribute__ = ran  # type: ignore[method-assign] # once the class is made
+
+Itself = "Itself"
+
+OddlyAnnotated = dataclasses.make_dataclass(
+    "OddlyAnnotated",
+    [
+        ("unfinished", "list["),
+        ("itself", "Itself"),
+        ("missing", "nowhere.Missing | None"),
+        ("computed", "ran(1)[0]"),
+        ("deep", "(" * 150 + "int" + ")" * 150),
+        ("long", " | ".join(["int"] * 5_000)),
+        ("hostile", "Hostile.__class__"),
+    ],
+)
+
+
+class OwnProxied:
+    __getattribute__ = ran
 
 
 class Liar:
@@ -95,6 +134,15 @@ class OwnFile(io.BytesIO):
     __reduce_ex__ = __getstate__ = read = ran
 
 
+HOSTILE, PROXIED = Hostile(), OwnProxied()
+
+
+def _queue(content: Any) -> Any:
+    found: queue.Queue[Any] = queue.Queue()
+    found.queue.append(content)
+    return found
+
+
 def _self_referential() -> dict[str, Any]:
     as_list: list[Any] = []
     as_list.append(as_list)
@@ -133,6 +181,15 @@ OBJECTS: dict[str, Any] = {
     "a proxy of a mapping": types.MappingProxyType({"a": Hostile()}),
     "a weak proxy": weakref.proxy(Liar),
     "a memory view": memoryview(b"abc"),
+    "a weak proxy of an instance": weakref.proxy(PROXIED),
+    "a weak reference": weakref.ref(HOSTILE),
+    "weak references": weakref.WeakSet([Hostile]),
+    "a queue": _queue(HOSTILE),
+    "a namespace with a lock": types.SimpleNamespace(lock=threading.Lock(), held=HOSTILE),
+    "the keys of a dict": {"a": HOSTILE}.values(),
+    "a context variable": contextvars.ContextVar("own", default=HOSTILE),
+    "an abstract base": Abstract,
+    "a class of odd annotations": OddlyAnnotated,
     "a frame": sys._getframe(),
     "a generator": (number for number in range(3)),
     "not a number": float("nan"),
@@ -148,6 +205,7 @@ OBJECTS: dict[str, Any] = {
 @pytest.mark.parametrize("name", OBJECTS)
 def test_object(version_of: Callable[..., CodeVersion], name: str) -> None:
     value = OBJECTS[name]
+    RAN.clear()
 
     def closing_over() -> Any:
         return value
@@ -158,6 +216,8 @@ def test_object(version_of: Callable[..., CodeVersion], name: str) -> None:
     op.attribute = value
     for function in (closing_over, op, functools.partial(op, value)):
         first, second = version_of(function), version_of(function)
+        # A module alone is asked for its attributes: it may make them when they are asked for.
+        assert not RAN or name == "a module", RAN[0]
         assert first.version == second.version
         assert first.parts
         assert len({part.name for part in first.parts}) == len(first.parts)
@@ -256,6 +316,23 @@ def test_user_code_that_raises_on_import(
     assert "importing breaking_module raised SystemExit" in found.warnings[0]
 
 
+def test_what_cannot_be_read_of_a_function_leaves_its_code(
+    version_of: Callable[..., CodeVersion], load: Callable[..., Any]
+) -> None:
+    text = """
+        def deeper(x):
+            return x + {1}
+        def helper(x=1):
+            return deeper(x) + {0}
+        helper.__kwdefaults__ = {{1: 2, "a": 3}}  # keys that cannot be sorted
+        def op(x):
+            return helper(x)
+        """
+    found = [version_of(load(text.format(*numbers)).op) for numbers in ((1, 1), (2, 1), (1, 2))]
+    assert len({each.version for each in found}) == 3
+    assert all("could not be looked into" in each.warnings[0] for each in found)
+
+
 def test_what_cannot_be_read_is_said(version_of: Callable[..., CodeVersion], load: Callable[..., Any]) -> None:
     module = load(
         """
@@ -280,3 +357,30 @@ def test_globals_of_a_class_of_the_users(version_of: Callable[..., CodeVersion])
         return types.FunctionType(compile("LIMIT, missing", "own", "eval"), Globals(LIMIT=value, __name__="own"))
 
     assert version_of(globals_with(1)).version != version_of(globals_with(2)).version
+
+
+def test_the_program_that_runs(version_of: Callable[..., CodeVersion], monkeypatch: pytest.MonkeyPatch) -> None:
+    class OwnParser(argparse.ArgumentParser):
+        pass
+
+    def version(kind: Any, program: str, **given: Any) -> str:
+        monkeypatch.setattr(sys, "argv", [f"/somewhere/{program}"])
+        parser = kind(**given)
+        parser.add_subparsers().add_parser("read").add_argument("--limit", type=abs)
+        return version_of(functools.partial(parser.parse_args)).version
+
+    for kind in (argparse.ArgumentParser, OwnParser):
+        assert version(kind, "memo") == version(kind, "pytest")
+        assert version(kind, "memo", prog="own") == version(kind, "pytest", prog="own")
+        assert version(kind, "memo", prog="own") != version(kind, "memo", prog="other")
+
+
+def test_many_objects_that_cannot_be_pickled(version_of: Callable[..., CodeVersion]) -> None:
+    things = [types.SimpleNamespace(at=at, lock=threading.Lock(), before=None) for at in range(2_000)]
+    for one, other in itertools.pairwise(things):
+        one.after, other.before = other, one
+    started = time.perf_counter()
+    first = version_of(functools.partial(ran, things[0])).version
+    things[-1].at = "changed"
+    assert version_of(functools.partial(ran, things[0])).version != first
+    assert time.perf_counter() - started < 20

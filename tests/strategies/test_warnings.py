@@ -28,16 +28,39 @@ HIDDEN = [
     ("sys.argv", "sys.argv reads the command line"),
     ("Path(x).read_text()", ".read_text() reads a file"),
     ("os.listdir(x)", "os.listdir() reads a folder"),
+    ("Path(x).glob('*')", ".glob() reads a folder"),
+    ("list(Path(x).rglob('*'))", ".rglob() reads a folder"),
+    ("glob.glob(x)", ":13: glob() reads a folder. What"),
+    ("os.path.getmtime(x)", "getmtime() reads a file"),
+    ("gzip.open(x)", "gzip.open() reads or writes a file"),
+    ("sqlite3.connect(x)", "sqlite3.connect() reads or writes a file"),
+    ("os.system(x)", "os.system() runs a program"),
+    ("subprocess.run(x)", "subprocess.run() runs a program"),
+    ("subprocess.Popen(x)", "subprocess.Popen() runs a program"),
+    ("request.urlopen(x)", "urlopen() reaches the network"),
+    ("socket.socket()", "socket() reaches the network"),
+    ("socket.gethostname()", "gethostname() asks which machine it is"),
+    ("datetime.datetime.now()", "datetime.now() reads the clock"),
+    ("datetime.datetime.now().isoformat()", "datetime.now() reads the clock"),
+    ("date.today()", "date.today() reads the clock"),
+    ("uuid.uuid4()", "uuid4() is random, and not seeded here"),
+    ("random.random()", "random.random() is random, and not seeded here"),
+    ("randint(1, x)", "random.randint() is random, and not seeded here"),
+    ("secrets.token_hex()", "secrets.token_hex() is random, and not seeded here"),
+    ("input()", "input() reads the command line"),
     ("generator", "generator is a builtins.generator, which cannot be looked into"),
     ("{'deep': [generator]}", "generator is a builtins.generator, which cannot be looked into"),
 ]
 
 HEAD = """
-import importlib, json, os, sys
+import datetime, glob, gzip, importlib, json, logging, os, random, secrets, socket, sqlite3, subprocess, sys, time, uuid
+from datetime import date
 from importlib import import_module
 from os import environ
 from pathlib import Path
+from random import randint
 from sys import modules
+from urllib import request
 generator = (x for x in ())
 def op(x):
     y = 1
@@ -51,7 +74,7 @@ def test_it_is_named_with_its_line_and_the_remedy(
 ) -> None:
     module = load(HEAD.format(text))
     (warning,) = version_of(module.op).warnings
-    assert warning.startswith(f"{module.__file__}:10: ")
+    assert warning.startswith(f"{module.__file__}:13: ")
     assert what in warning
     assert "declare version=" in warning
 
@@ -65,12 +88,79 @@ def test_it_is_named_with_its_line_and_the_remedy(
         "getattr(x, 'y')",
         "sys.version_info",
         "Path(x)",
+        "os.path.exists(x) or os.makedirs(x)",
+        "time.time() - x, time.perf_counter(), time.monotonic(), time.sleep(0)",
+        "logging.getLogger('x').info(x)",
+        "datetime.date(2020, 1, x), datetime.datetime.fromisoformat(x)",
+        "random.Random(1).random()",
+        "random.seed(1), random.random()",
+        "uuid.UUID(x), uuid.uuid5(uuid.NAMESPACE_DNS, x)",
+        "sys.modules['json']",
+        "import_module('.below', __package__)",
     ],
 )
 def test_what_can_be_followed_is_not_warned_of(
     version_of: Callable[..., CodeVersion], load: Callable[..., ModuleType], text: str
 ) -> None:
     assert version_of(load(HEAD.format(text)).op).warnings == ()
+
+
+REMEDIES = [
+    ("open(x)", "declare it with depends_on=[Source.file(…)], or declare version="),
+    ("os.listdir(x)", "declare it with depends_on=[Source.folder(…)], or declare version="),
+    ("os.environ['HOME'], open(x)", "declare it with depends_on=[Source.env(…), Source.file(…)], or declare version="),
+    ("date.today()", "declare it with depends_on=[Source.every(…)], or declare version="),
+    ("request.urlopen(x)", "declare it with depends_on=[Source.url(…)], or declare version="),
+    ("subprocess.run(x)", "declare it with depends_on=[a @source], or declare version="),
+    ("sys.argv", "give it as config, or declare version="),
+    ("randint(1, x)", "seed it, or declare version="),
+    ("eval(x)", "not seen: declare version= and raise it when it changes"),
+]
+
+
+@pytest.mark.parametrize(("text", "remedy"), REMEDIES)
+def test_the_remedy_is_that_of_what_is_read(
+    version_of: Callable[..., CodeVersion], load: Callable[..., ModuleType], text: str, remedy: str
+) -> None:
+    (warning,) = version_of(load(HEAD.format(text)).op).warnings
+    assert f"{remedy}" in warning
+
+
+def test_readers_of_distributions(version_of: Callable[..., CodeVersion], load: Callable[..., ModuleType]) -> None:
+    pytest.importorskip("numpy")
+    module = load(
+        """
+        import numpy as np
+        from numpy import random
+        def op(x):
+            np.loadtxt(x)
+            return random.rand(3)
+        def seeded(x):
+            np.random.seed(x)
+            return np.random.rand(3), np.random.default_rng(x)
+        """
+    )
+    (warning,) = version_of(module.op).warnings
+    assert ":5: numpy.loadtxt() reads or writes a file; " in warning
+    assert ":6: numpy.random.rand() is random, and not seeded here" in warning
+    assert version_of(module.seeded).warnings == ()
+
+
+def test_numbers_drawn_do_not_count(version_of: Callable[..., CodeVersion], load: Callable[..., ModuleType]) -> None:
+    """The generators behind these move on with every call, in the plan's own process too."""
+    module = load(
+        "from random import randint, random\nHOW = [randint]\ndef op(x):\n    return random(), HOW[0](1, x)\n"
+    )
+    before = version_of(module.op).version
+    module.op(5)
+    assert version_of(module.op).version == before
+
+
+def test_the_module_itself_by_name(version_of: Callable[..., CodeVersion], load: Callable[..., ModuleType]) -> None:
+    text = "import sys\ndef read_{0}():\n    return {0}\ndef op(x):\n    return getattr(sys.modules[__name__], x)()\n"
+    found = [version_of(load(text.format(number)).op) for number in (1, 2)]
+    assert [each.warnings for each in found] == [(), ()]
+    assert found[0].version != found[1].version
 
 
 def test_in_a_helper_the_helpers_line_is_named(
