@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _PLACES = {
     "Array": "definition.config",
     "Backoff": "definition.retry_policy",
+    "BlindSpot": "contracts.version_strategy",
     "BoolSource": "definition.config",
     "CodePart": "contracts.version_strategy",
     "CodeVersion": "contracts.version_strategy",

@@ -11,6 +11,9 @@ from memo.contracts.io_manager import (
     OutputContext as OutputContext,
 )
 from memo.contracts.version_strategy import (
+    BlindSpot as BlindSpot,
+)
+from memo.contracts.version_strategy import (
     CodePart as CodePart,
 )
 from memo.contracts.version_strategy import (

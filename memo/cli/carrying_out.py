@@ -48,7 +48,7 @@ def carry_out(
     from memo.project.running import execute_job
 
     progress = Progress(
-        workers=max_concurrent or 1, verbose=verbose, undeclared=Undeclared(home, _lint_hint(reference, home_option))
+        workers=max_concurrent or 1, verbose=verbose, undeclared=Undeclared(home, lint_hint(reference, home_option))
     )
 
     def begin(plan: Plan, run_id: str) -> None:
@@ -80,7 +80,8 @@ def carry_out(
     return 0 if result.success else 1, result
 
 
-def _lint_hint(reference: JobReference, home_option: str | None) -> str:
+def lint_hint(reference: JobReference, home_option: str | None) -> str:
+    """The command that tells what the job's versions do not cover."""
     from shlex import join
 
     place = reference.place.removeprefix(os.getcwd() + os.sep)

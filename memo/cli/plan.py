@@ -46,11 +46,12 @@ def plan(
     REUSE     its outputs are stored
     UNNEEDED  its outputs are gone, and nothing that runs reads them
     """  # noqa: D301 - the backspace is click's sign for lines that are not to be wrapped
+    from memo.cli.carrying_out import lint_hint
     from memo.cli.config_files import read_run_config, read_tags
     from memo.cli.opening import load_job
     from memo.cli.standard_output import kept_for_result
     from memo.cli.text import out, out_json, tell
-    from memo.cli.verdicts import plan_text, warning_lines
+    from memo.cli.verdicts import blind_spot_lines, plan_text, warning_lines
     from memo.project.home import find_home
     from memo.project.running import plan_job
     from memo.tags import MEMOIZED_RUN_TAG
@@ -62,7 +63,7 @@ def plan(
     opened = find_home(home)
     try:
         with kept_for_result():
-            found, _ = load_job(target, job)
+            found, reference = load_job(target, job)
             made = plan_job(
                 found,
                 run_config=run_config,
@@ -79,7 +80,7 @@ def plan(
     for line in _lines(made):
         out(line)
     out(f"{made.job_name}: {plan_text(made)}")
-    for line in warning_lines(made):
+    for line in (*warning_lines(made), *blind_spot_lines(found, made, lint_hint(reference, home))):
         tell(line, "yellow")
     return 0
 

@@ -86,11 +86,8 @@ class Progress:
         """Warn of what is no matter of single steps; what these read is told when they end."""
         if self._undeclared is not None:
             self._undeclared.begin(plan, self.run_id or "")
-        if plan.versions is not None and plan.warnings:
-            from memo.project.linting import unattached_warnings
-
-            for line in warning_lines(plan, unattached_warnings(plan.versions)):
-                self.line(line, "yellow")
+        for line in warning_lines(plan):
+            self.line(line, "yellow")
 
     def end(self) -> None:
         """Take the live display away."""

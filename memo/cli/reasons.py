@@ -125,12 +125,21 @@ class Present:
         yield from word_lines(self.step.key, self.accepted, self.adopted)
         if self.step.seconds is not None:
             yield f"  usually takes {seconds_text(self.step.seconds)}"
-        for warning in self.plan.warnings.get(self.job.steps[self.step.key].op.name, ()):
-            yield f"  warning: {warning}"
+        yield from self._spot_lines()
         if self.links:
             yield from link_lines(self.links, self._when(), self._verdict_of)
         if self.since is None:
             yield from self._last_lines()
+
+    def _spot_lines(self) -> Iterator[str]:
+        """What could not be followed in the op's code, each with the remedy."""
+        from memo.cli.undeclared import said_spot
+        from memo.project.linting import open_spots
+
+        if self.plan.versions is not None:
+            name = self.job.steps[self.step.key].op.name
+            for spot in open_spots(self.job, self.plan.versions).get(name, ()):
+                yield f"  not seen: what is behind {said_spot(spot)}; {spot.remedy}"
 
     def _when(self) -> str:
         if self.since is not None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from memo.planning import Verdict
 
 if TYPE_CHECKING:
+    from memo.contracts.version_strategy import BlindSpot
     from memo.events import Event
     from memo.planning import Plan
     from memo.project.home import Home
-    from memo.project.linting import BlindSpot
     from memo.versioning import Versions
 
 
@@ -37,17 +37,17 @@ class Undeclared:
         self._versions = plan.versions
         self._reads: dict[str, list[Event]] = {}
         self._before = None
-        self._new: dict[str, list[str]] = {}
-        if plan.versions is None or not plan.warnings:
+        self._new: dict[str, list[BlindSpot]] = {}
+        if plan.versions is None or not plan.versions.blind_spots:
             return
         local_keys = {
             key: plan.versions.steps[key].local_key
             for key, step in plan.steps.items()
-            if step.verdict in {Verdict.RUN, Verdict.MAYBE} and _warnings_of(plan.versions, key)
+            if step.verdict in {Verdict.RUN, Verdict.MAYBE} and _spots_of(plan.versions, key)
         }
         known = self._home.catalog.known_local_keys(list(local_keys.values()))
         self._new = {
-            key: _warnings_of(plan.versions, key) for key, local_key in local_keys.items() if local_key not in known
+            key: _spots_of(plan.versions, key) for key, local_key in local_keys.items() if local_key not in known
         }
 
     def heard(self, event: Event) -> None:
@@ -57,14 +57,13 @@ class Undeclared:
 
     def line(self, key: str) -> str | None:
         """What to tell of a step that has ended; None where nothing is new."""
-        events, warnings = self._reads.pop(key, []), self._new.pop(key, [])
-        if not events and not warnings:
+        events, spots = self._reads.pop(key, []), self._new.pop(key, [])
+        if not events and not spots:
             return None
         found = [event.message for event in events if self._is_new(event)]
         watched = not events
         if watched or all(_is_unwatched(event) for event in events):
-            spots = self._open(key, warnings, watched=watched)
-            found += [f"{spot.what} ({spot.where})" if spot.where else spot.what for spot in spots]
+            found += [said_spot(spot) for spot in self._open(key, spots, watched=watched)]
         if not found:
             return None
         more = f", and {len(found) - 1:,} more" if len(found) > 1 else ""
@@ -85,29 +84,37 @@ class Undeclared:
         self._told.add((kind, what, where))
         return True
 
-    def _open(self, key: str, warnings: list[str], *, watched: bool) -> list[BlindSpot]:
+    def _open(self, key: str, spots: list[BlindSpot], *, watched: bool) -> list[BlindSpot]:
         from memo.execution.coverage import Coverage
-        from memo.project.linting import blind_spots
+        from memo.project.linting import is_open
 
         assert self._versions is not None
         coverage = Coverage([each.source for each in self._versions.sources(key)], "")
         found: list[BlindSpot] = []
-        for spot in blind_spots(warnings):
+        for spot in spots:
             at = (spot.kind, spot.what, spot.where)
-            if at not in self._told and spot.is_open(coverage, watched=watched):
+            if at not in self._told and is_open(spot, coverage, watched=watched):
                 self._told.add(at)
                 found.append(spot)
         return found
 
 
-def _warnings_of(versions: Versions, key: str) -> list[str]:
+def said_spot(spot: BlindSpot) -> str:
+    """Say of a blind spot what it is, and where."""
+    from memo.execution.attribution import shown_path
+    from memo.project.home import current_folder
+
+    return f"{spot.what} ({shown_path(spot.where, current_folder())})" if spot.where else spot.what
+
+
+def _spots_of(versions: Versions, key: str) -> list[BlindSpot]:
     """What could not be followed in the code of a step and of its resources."""
-    from memo.project.linting import code_warnings
+    from memo.project.linting import spots_of
 
     step = versions.steps[key]
     resources = versions.required(step.reached)
-    of_resources = [warning for each in resources for warning in code_warnings(versions.resources[each])]
-    return [*code_warnings(step), *of_resources]
+    of_resources = [spot for each in resources for spot in spots_of(versions.resources[each])]
+    return [*spots_of(step), *of_resources]
 
 
 def _is_unwatched(event: Event) -> bool:

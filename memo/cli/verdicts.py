@@ -8,8 +8,7 @@ from memo.cli.text import many, seconds_text
 from memo.planning import Reason, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from memo.definition.job import JobDefinition
     from memo.planning import Plan, StepPlan
 
 _WORTH_SAYING = 0.1
@@ -61,15 +60,26 @@ def _about(steps: list[StepPlan]) -> str:
     return f" ({'about' if len(known) == len(steps) else 'at least'} {seconds_text(total)})"
 
 
-def warning_lines(plan: Plan, warnings: Mapping[str, tuple[str, ...]] | None = None) -> list[str]:
-    """What the version strategy could not follow, and the like: one line an op.
+def warning_lines(plan: Plan) -> list[str]:
+    """Which sources were taken as they were last known, and why."""
+    told = plan.versions.warnings if plan.versions is not None else {}
+    return [f"warning: {each}" for warnings in told.values() for each in warnings]
+
+
+def blind_spot_lines(job: JobDefinition, plan: Plan, hint: str) -> list[str]:
+    """What could not be followed in code and nothing is declared for: one line an op.
 
     Args:
-        plan: The plan.
-        warnings: Those of the plan's to tell; all where left out.
+        job: The job.
+        plan: For it.
+        hint: The command that tells more.
     """
-    lines: list[str] = []
-    for op_name, (first, *rest) in (plan.warnings if warnings is None else warnings).items():
-        more = f" (and {len(rest)} more)" if rest else ""
-        lines.append(f"warning: op {op_name!r}: {first}{more}")
-    return lines
+    if plan.versions is None or not plan.versions.blind_spots:
+        return []
+    from memo.cli.undeclared import said_spot
+    from memo.project.linting import open_spots
+
+    return [
+        f"{name}: {said_spot(first)}{f', and {len(rest)} more' if rest else ''}: {hint}"
+        for name, (first, *rest) in open_spots(job, plan.versions).items()
+    ]

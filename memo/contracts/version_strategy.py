@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 __all__ = [
+    "BlindSpot",
     "CodePart",
     "CodeVersion",
     "OpVersionContext",
@@ -99,6 +100,30 @@ class CodePart(Struct, frozen=True):
     source: Any = None
 
 
+class BlindSpot(Struct, frozen=True):
+    """A place in code where a strategy cannot see what it depends on.
+
+    Attributes:
+        what: What is there: ``open() reads or writes a file``.
+        where: As ``file:line``; empty where that is unknown.
+        kind: What it reads: `file`, `environment`, `network`, `process`, `time`; `code` for whatever else there is.
+        remedy: What to do about it.
+        shows: Whether what is behind it shows when it runs, as a file does that Python itself opens.
+
+    >>> print(BlindSpot("open() reads or writes a file", "flights.py:8"))
+    flights.py:8: open() reads or writes a file
+    """
+
+    what: str
+    where: str = ""
+    kind: str = "code"
+    remedy: str = "declare version= and raise it when that changes"
+    shows: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
 class CodeVersion(Struct, frozen=True):
     """A version, with the parts it is made of and what could not be followed.
 
@@ -106,13 +131,13 @@ class CodeVersion(Struct, frozen=True):
         version: Any non-empty string.
         parts: For `memo why`: the difference between two versions is the difference of their parts. Looked at only
             for steps that run.
-        warnings: One sentence each, with `file:line` and the remedy.
+        blind_spots: What could not be followed, each with its line and the remedy.
         ignored: Those of the definition's ``ignore`` that were met, and left out.
     """
 
     version: str
     parts: Sequence[CodePart] = ()
-    warnings: tuple[str, ...] = ()
+    blind_spots: tuple[BlindSpot, ...] = ()
     ignored: frozenset[str] = frozenset()
 
 

@@ -147,7 +147,7 @@ class GlobSource(Source):
 
 
 class UrlSource(Source):
-    """An object that fsspec reaches; its name is the URL, without a user's name and password.
+    """An object that fsspec reaches; its name is the URL without what may be secret: a user, a password, a query.
 
     Attributes:
         address: The URL as given.
@@ -163,7 +163,8 @@ class UrlSource(Source):
             )
         scheme, _, rest = found.partition("://")
         host, slash, path = rest.partition("/")
-        super().__init__(f"{scheme}://{host.rpartition('@')[2]}{slash}{path}", on_unreachable)
+        path, question, _ = path.partition("?")
+        super().__init__(f"{scheme}://{host.rpartition('@')[2]}{slash}{path}{question and '?…'}", on_unreachable)
         self.address = self.example = found
         options = {} if storage_options is None else storage_options
         self.storage_options = dict(check_mapping(options, f"storage_options of {self.name}", ""))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from memo.ownership import owner_of_namespace
+from memo.ownership import owner_of_module, owner_of_namespace
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -79,12 +80,20 @@ def reader_of(frame: FrameType | None) -> Reader | None:
     return unnamed or Reader()
 
 
-def variable_reader_of(frame: FrameType | None) -> Reader | None:
-    """Find the user's line that read an environment variable; None where a library read it, for its own settings."""
+def variable_reader_of(frame: FrameType | None, variable: str) -> Reader | None:
+    """Find the user's line that read an environment variable; None where a library read it, for its own settings.
+
+    A library written in C leaves no frame behind: a variable that begins with the name of a loaded package, and that
+    the line above names nowhere, is that package's.
+    """
     while frame is not None and frame.f_globals.get("__name__") in _PASS_ON_VARIABLES:
         frame = frame.f_back
-    is_users = frame is not None and owner_of_namespace(frame.f_globals) == "user"
-    return reader_of(frame) if is_users else None
+    if frame is None or owner_of_namespace(frame.f_globals) != "user":
+        return None
+    package = variable.partition("_")[0].lower()
+    if package in sys.modules and owner_of_module(package) == "installed" and variable not in frame.f_code.co_consts:
+        return None
+    return reader_of(frame)
 
 
 def _is_machinery(name: str, file: str) -> bool:

@@ -126,7 +126,7 @@ def _on_turn(watch: Watch, _args: tuple[Any, ...], _frame: FrameType) -> None:
 
 def _on_variable(watch: Watch, args: tuple[Any, ...], frame: FrameType) -> None:
     name = os.fsdecode(args[0])
-    reader = variable_reader_of(frame)
+    reader = variable_reader_of(frame, name)
     if reader is not None and not watch.made(ENVIRONMENT, name):
         watch.note(ENVIRONMENT, name, reader)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from memo.definition.source import EnvironmentSource, FunctionSource, GlobSource, PathSource, UrlSource
+from memo.definition.source import EnvironmentSource, FunctionSource, GlobSource, PathSource, TimeSource, UrlSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,8 +83,9 @@ class Coverage:
             ENVIRONMENT: (EnvironmentSource,),
             NETWORK: (UrlSource, FunctionSource),
             PROCESS: (FunctionSource,),
+            "time": (TimeSource, FunctionSource),
         }
-        return any(isinstance(source, kinds[kind]) for source in self.sources)
+        return any(isinstance(source, kinds.get(kind, ())) for source in self.sources)
 
     def _covered_by(self, source: Source, kind: str, what: str) -> bool:
         if kind == FILE:

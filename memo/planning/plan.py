@@ -104,5 +104,10 @@ class Plan(Struct, frozen=True):
 
     @property
     def warnings(self) -> dict[str, tuple[str, ...]]:
-        """What the version strategy could not follow, by the name of the op or the key of the resource."""
-        return self.versions.warnings if self.versions else {}
+        """What could not be followed in code, by the op or resource; and which sources could not be reached."""
+        if self.versions is None:
+            return {}
+        found = {name: tuple(map(str, spots)) for name, spots in self.versions.blind_spots.items()}
+        for name, told in self.versions.warnings.items():
+            found[name] = (*found.get(name, ()), *told)
+        return found

@@ -5,16 +5,15 @@ A finding stands until it is covered or the code is gone:
 - What a step was seen to read counts while the op is as it was then (its code and config), and is dropped when the
   step's sources cover it now.
 - What the version strategy could not follow counts as long as the code is so, with one exception: that a line reads
-  files or the environment. Such a line is settled where the op declares a source of that kind, or where all its steps
-  have run as they are now: what it reads is watched then, and reported by itself. A line that may leave the reading to
-  a library written in C, whose files nobody tells, is settled by a source alone; so are the lines of resources, which
-  are not watched while they are made, and those of ops that start worker processes, in which nobody watches.
+  the world. Such a line is settled where the op declares a source of that kind, or where all its steps have run as they
+  are now: what it reads is watched then, and reported by itself. A line that may leave the reading to a library written
+  in C, whose files nobody tells, is settled by a source alone; so are the lines of resources, which are not watched
+  while they are made, and those of ops that start worker processes, in which nobody watches.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -30,50 +29,17 @@ from memo.project.home import current_folder, opened_home
 from memo.project.preparing import Wish, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from memo.contracts.run_store import UndeclaredRead
+    from memo.contracts.version_strategy import BlindSpot
     from memo.definition.job import JobDefinition
     from memo.definition.step import Step
     from memo.project.home import Home
     from memo.project.preparing import Prepared
     from memo.versioning import ResourceVersion, StepVersion, Versions
 
-__all__ = ["BlindSpot", "Finding", "LintReport", "blind_spots", "lint_job"]
-
-CODE = "code"
-"""The kind of what is not read, but run: what the version strategy could not follow in code."""
-
-_REST = ". What changes behind that is not seen"
-_SPOT = re.compile(r"(?P<where>[^;]+?:\d+): (?P<what>.+)", re.DOTALL)
-_UNNAMED = re.compile(r"and (\d+) more")
-_READS_FILES = re.compile(r"reads or writes a file|reads a file|may read a file|reads a folder")
-_READS_ENVIRONMENT = re.compile(r"reads the environment$")
-
-
-class BlindSpot(Struct, frozen=True):
-    """A place in the code where the version strategy could not follow it.
-
-    Attributes:
-        where: As ``file:line``; empty where that is unknown.
-        what: In the strategy's words: ``eval() runs code made at run time``.
-        kind: `file`, `environment` or `code`.
-    """
-
-    where: str
-    what: str
-    kind: str
-
-    def is_open(self, coverage: Coverage, *, watched: bool) -> bool:
-        """Whether it is still not known what is behind it.
-
-        Args:
-            coverage: Of what it belongs to.
-            watched: Whether all that ran of it was watched.
-        """
-        if self.kind == CODE:
-            return True
-        return not coverage.has_kind(self.kind) and not (watched and "may read" not in self.what)
+__all__ = ["Finding", "LintReport", "is_open", "lint_job", "open_spots", "spots_of"]
 
 
 class Finding(Struct, frozen=True):
@@ -156,51 +122,36 @@ def lint_job(
         return _Linter(job, prepared, prepared.plan.versions, home).report()
 
 
-def blind_spots(warnings: Iterable[str]) -> list[BlindSpot]:
-    """Take apart what a version strategy says that it could not follow.
+def is_open(spot: BlindSpot, coverage: Coverage, *, watched: bool) -> bool:
+    """Whether it is still not known what is behind a blind spot.
 
     Args:
-        warnings: Each a sentence of one or several ``file:line: what``; any other text is one spot at an unknown place.
-
-    >>> blind_spots(["a.py:3: eval() runs code made at run time"])[0].where
-    'a.py:3'
+        spot: In the code of an op or resource.
+        coverage: Of the sources of what it belongs to.
+        watched: Whether all that ran of it was watched.
     """
-    folder = current_folder()
-    found: list[BlindSpot] = []
-    for warning in warnings:
-        for part in warning.partition(_REST)[0].split("; "):
-            unnamed = _UNNAMED.fullmatch(part)
-            if unnamed:
-                found.append(
-                    BlindSpot("", f"cannot be followed in {unnamed[1]} more places, which are not named", CODE)
-                )
-                continue
-            match = _SPOT.fullmatch(part)
-            where = shown_path(match["where"], folder) if match else ""
-            whats = match["what"].split(", ") if match else [part]
-            found += [BlindSpot(where, what, _kind_of(what)) for what in whats]
-    return found
+    return not coverage.has_kind(spot.kind) and not (watched and spot.shows)
 
 
-def code_warnings(found: StepVersion | ResourceVersion) -> list[str]:
-    """What could not be followed in the code of a step or resource, and of what it depends on."""
-    return [warning for code in (found.code, *found.besides) for warning in code.warnings]
+def open_spots(job: JobDefinition, versions: Versions) -> dict[str, list[BlindSpot]]:
+    """The blind spots behind which nothing is declared, by the op's name or the resource's key."""
+    found: dict[str, dict[BlindSpot, None]] = {}
+    for key, step in job.steps.items():
+        coverage = Coverage([each.source for each in versions.sources(key)], "")
+        for spot in versions.blind_spots.get(step.op.name, ()):
+            if is_open(spot, coverage, watched=False):
+                found.setdefault(step.op.name, {})[spot] = None
+    for key, resource in versions.resources.items():
+        coverage = Coverage([each.source for each in resource.sources], "")
+        for spot in versions.blind_spots.get(key, ()):
+            if is_open(spot, coverage, watched=False):
+                found.setdefault(key, {})[spot] = None
+    return {name: list(spots) for name, spots in found.items()}
 
 
-def unattached_warnings(versions: Versions) -> dict[str, tuple[str, ...]]:
-    """The warnings that are of no code: sources taken as they were last known, names that ignore nothing."""
-    if not versions.warnings:
-        return {}
-    counted: list[StepVersion | ResourceVersion] = [*versions.steps.values(), *versions.resources.values()]
-    of_code = {warning for found in counted for warning in code_warnings(found)}
-    left = {name: tuple(each for each in told if each not in of_code) for name, told in versions.warnings.items()}
-    return {name: told for name, told in left.items() if told}
-
-
-def _kind_of(what: str) -> str:
-    if _READS_FILES.search(what):
-        return FILE
-    return ENVIRONMENT if _READS_ENVIRONMENT.search(what) else CODE
+def spots_of(found: StepVersion | ResourceVersion) -> list[BlindSpot]:
+    """The blind spots in the code of a step or resource, and of what it depends on."""
+    return [spot for code in (found.code, *found.besides) for spot in code.blind_spots]
 
 
 class _Linter:
@@ -287,29 +238,26 @@ class _Linter:
         lines = {(each.kind, each.where) for each in seen}
         watched = not has_workers and all(step.key in self._has_run for step in steps)
         return [
-            _finding(name, steps[0].op.location, spot)
-            for spot in blind_spots(self._warnings(name, *[self._versions.steps[step.key] for step in steps]))
-            if (spot.kind, spot.where) not in lines
-            and any(spot.is_open(self._coverages[step.key], watched=watched) for step in steps)
+            found
+            for spot in self._versions.blind_spots.get(name, ())
+            if any(is_open(spot, self._coverages[step.key], watched=watched) for step in steps)
+            and ((found := self._finding(name, steps[0].op.location, spot)).kind, found.where) not in lines
         ]
 
     def _of_resource(self, key: str, lines: set[tuple[str, str]]) -> list[Finding]:
         definition = self._definitions[key]
         coverage = Coverage([each for each in definition.depends_on if isinstance(each, Source)], self._folder)
         return [
-            _finding(key, definition.location, spot)
-            for spot in blind_spots(self._warnings(key, self._versions.resources[key]))
-            if (spot.kind, spot.where) not in lines and spot.is_open(coverage, watched=False)
+            found
+            for spot in self._versions.blind_spots.get(key, ())
+            if is_open(spot, coverage, watched=False)
+            and ((found := self._finding(key, definition.location, spot)).kind, found.where) not in lines
         ]
 
-    def _warnings(self, name: str, *found: StepVersion | ResourceVersion) -> Iterable[str]:
-        """What is said of the code of an op or resource, and of its definition."""
-        of_code = [warning for each in found for warning in code_warnings(each)]
-        return dict.fromkeys([*of_code, *unattached_warnings(self._versions).get(name, ())])
-
-
-def _finding(owner: str, location: str, spot: BlindSpot) -> Finding:
-    return Finding(owner, location, spot.kind, spot.what, spot.where, spot.what, _remedy_of_spot(spot))
+    def _finding(self, owner: str, location: str, spot: BlindSpot) -> Finding:
+        where = shown_path(spot.where, self._folder)
+        watch = "; or run it, and see here what it read" if spot.shows else ""
+        return Finding(owner, location, spot.kind, spot.what, where, spot.what, spot.remedy + watch)
 
 
 def _remedy(kind: str, what: str, op_name: str, folder: str) -> str:
@@ -338,15 +286,3 @@ def _file_source(what: str, folder: str) -> str:
     # A file that need not be there: that it is not was an input too, which a pattern takes for what it is.
     kind = "file" if os.path.exists(os.path.join(folder, what)) else "glob"
     return f"Source.{kind}({what!r})"
-
-
-def _remedy_of_spot(spot: BlindSpot) -> str:
-    if spot.kind == FILE:
-        return "declare what it reads: depends_on=[Source.file(…)]; or run it, and see here what it read"
-    if spot.kind == ENVIRONMENT:
-        return "declare what it reads: depends_on=[Source.env(…)]; or run it, and see here what it read"
-    if "command line" in spot.what:
-        return "give it as config"
-    if "ignore names" in spot.what:
-        return "take it out of ignore="
-    return "name what it reaches in depends_on=[…], or declare version= and raise it when that changes"

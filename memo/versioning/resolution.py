@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memo.content import content_digest
-from memo.contracts.version_strategy import CodePart, CodeVersion, OpVersionContext, ResourceVersionContext
+from memo.contracts.version_strategy import BlindSpot, CodePart, CodeVersion, OpVersionContext, ResourceVersionContext
 from memo.definition.families import STRATEGIES, family_member
 from memo.definition.job import loaders_of, resource_order
 from memo.definition.resource import InputManagerDefinition, IOManagerDefinition, ResourceDefinition
@@ -113,15 +113,13 @@ class _Resolution:
     def run(self) -> Versions:
         for step in self.job.steps.values():
             self.found[step.key] = self.step(step)
-        warnings: dict[str, tuple[str, ...]] = {}
+        blind_spots: dict[str, tuple[BlindSpot, ...]] = {}
         for step in self.job.steps.values():
             found = self.found[step.key]
-            _add_warnings(warnings, step.op.name, step.op, found.code, *found.besides)
+            _add_blind_spots(blind_spots, step.op.name, step.op, found.code, *found.besides)
         for key, resource in self.resources.items():
-            _add_warnings(warnings, key, self.definitions[key], resource.code, *resource.besides)
-        for name, told in self.stamps.warnings.items():
-            warnings[name] = (*warnings.get(name, ()), *told)
-        return Versions(self.found, self.resources, warnings)
+            _add_blind_spots(blind_spots, key, self.definitions[key], resource.code, *resource.besides)
+        return Versions(self.found, self.resources, blind_spots, self.stamps.warnings)
 
     def op_version(self, step: Step) -> tuple[CodeVersion, tuple[CodeVersion, ...], str]:
         """The version of an op's code, of what it depends on besides, and of both with its config."""
@@ -344,20 +342,25 @@ class _Resolution:
         )
 
 
-def _add_warnings(
-    warnings: dict[str, tuple[str, ...]],
+def _add_blind_spots(
+    known: dict[str, tuple[BlindSpot, ...]],
     name: str,
     definition: OpDefinition | ResourceDefinition,
     *codes: CodeVersion,
 ) -> None:
-    found = [each for code in codes for each in code.warnings]
+    found = [each for code in codes for each in code.blind_spots]
     unmet = definition.ignore.difference(*[code.ignored for code in codes]) if definition.ignore else ()
     found += [
-        f"{definition.where}: ignore names {each!r}, and nothing that it reaches is called so" for each in sorted(unmet)
+        BlindSpot(
+            f"ignore names {each!r}, and nothing that it reaches is called so",
+            definition.location,
+            remedy="take it out of ignore=, or name it as memo why does",
+        )
+        for each in sorted(unmet)
     ]
     if found:
         # Once for all steps of an op; an op and a resource may have one name.
-        warnings[name] = tuple(dict.fromkeys([*warnings.get(name, ()), *found]))
+        known[name] = tuple(dict.fromkeys([*known.get(name, ()), *found]))
 
 
 def _source_digest(stamp: Stamp) -> str:

@@ -160,7 +160,7 @@ class Stamps:
         if isinstance(source, FunctionSource):
             name = f"{source.name} of {source.stamp_fn.__module__}"
         else:
-            name = source.name if isinstance(source, UrlSource) else os.path.abspath(source.name)
+            name = digest("url", source.address) if isinstance(source, UrlSource) else os.path.abspath(source.name)
         name = f"{type(source).__name__} {name}"
         if self._names.setdefault(name, source) is not source and isinstance(source, FunctionSource):
             raise SourceError(
@@ -245,7 +245,7 @@ def _period(source: TimeSource, now: float) -> Any:
 def _asked(source: FunctionSource) -> Any:
     try:
         found = source.stamp_fn()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UnreachableError(f"raised {_described(error)}", where=source.where) from error
     if isinstance(found, Coroutine):
         found.close()
@@ -320,7 +320,7 @@ def _unreachable(source: UrlSource, error: Exception) -> UnreachableError:
     return UnreachableError(f"cannot be reached: {_described(cause)}", where=source.where)
 
 
-def _described(error: Exception) -> str:
+def _described(error: BaseException) -> str:
     """What went wrong, in one line."""
     told = " ".join(str(error).split())
     return f"{type(error).__name__}: {told}" if told else type(error).__name__

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from memo.contracts.version_strategy import CodeVersion
+from memo.contracts.version_strategy import BlindSpot, CodeVersion
 from memo.definition.source import Source
 from memo.definition.step import FromOutput
 from memo.hashing import digest, value_digest
@@ -95,12 +95,13 @@ class Versions(Struct, frozen=True):
     Attributes:
         steps: By step key, in topological order.
         resources: By resource key, those that count.
-        warnings: What the strategy could not follow, by the name of the op or the key of the resource; and which
-            sources were taken as they were last known, by their names.
+        blind_spots: Where the strategy could not see what code depends on, by the op's name or the resource's key.
+        warnings: Which sources were taken as they were last known, by their names.
     """
 
     steps: dict[str, StepVersion]
     resources: dict[str, ResourceVersion]
+    blind_spots: dict[str, tuple[BlindSpot, ...]]
     warnings: dict[str, tuple[str, ...]]
 
     def looks(self, step_key: str) -> tuple[str, ...]:

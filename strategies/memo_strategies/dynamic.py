@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from memo.contracts.version_strategy import BlindSpot
 from memo_strategies.flags import ANNOTATIONS, ORDER, REFLECTS, TEXTS
 
 MODULE_FACTS = frozenset({
@@ -17,19 +18,20 @@ _ENVIRONMENT, _CLOCK, _NETWORK, _PROGRAM = (
 )  # fmt: skip
 _ARGUMENTS, _MACHINE, _CHANCE = "reads the command line", "asks which machine it is", "is random, and not seeded here"
 
-_SOURCES = {
-    _FILE: "Source.file(…)",
-    "reads a file": "Source.file(…)",
-    _MAYBE_FILE: "Source.file(…)",
-    _FOLDER: "Source.folder(…)",
-    _ENVIRONMENT: "Source.env(…)",
-    _CLOCK: "Source.every(…)",
-    _NETWORK: "Source.url(…)",
-    _PROGRAM: "a @source",
+_DECLARED = {
+    _FILE: ("file", "Source.file(…)"),
+    "reads a file": ("file", "Source.file(…)"),
+    _MAYBE_FILE: ("file", "Source.file(…)"),
+    _FOLDER: ("file", "Source.folder(…)"),
+    _ENVIRONMENT: ("environment", "Source.env(…)"),
+    _CLOCK: ("time", "Source.every(…)"),
+    _NETWORK: ("network", "Source.url(…)"),
+    _PROGRAM: ("process", "a @source"),
 }
-"""What declares what such a thing reads."""
+"""Of what such a thing reads, the kind, and what declares it."""
 
 _REMEDIES = {_ARGUMENTS: "give it as config", _MACHINE: "give it as config", _CHANCE: "seed it"}
+_REACHES_CODE = "name what it reaches in depends_on=[…], or declare version= and raise it when that changes"
 
 _BUILT_IN = {
     "builtins.eval": ("eval()", _CODE),
@@ -91,9 +93,12 @@ Left out is what mostly measures (`time.time`, `time.perf_counter`) or asks befo
 
 _INSTALLED = {
     "PIL.open": _FILE, "aiohttp.ClientSession": _NETWORK, "boto3.client": _NETWORK, "boto3.resource": _NETWORK,
-    "cv2.imread": _FILE, "duckdb.connect": _FILE, "h5py.File": _FILE, "imageio.imread": _FILE, "joblib.load": _FILE,
+    "cv2.imread": _FILE, "duckdb.connect": _FILE, "duckdb.execute": _MAYBE_FILE, "duckdb.query": _MAYBE_FILE,
+    "duckdb.sql": _MAYBE_FILE, "h5py.File": _FILE, "imageio.imread": _FILE, "joblib.load": _FILE,
     "numpy.fromfile": _FILE, "numpy.genfromtxt": _FILE, "numpy.load": _FILE, "numpy.loadtxt": _FILE,
     "numpy.memmap": _FILE, "pandas.now": _CLOCK, "pandas.today": _CLOCK, "pandas.utcnow": _CLOCK,
+    "polars.SQLContext": _MAYBE_FILE, "polars.sql": _MAYBE_FILE, "pyarrow.OSFile": _FILE, "pyarrow.ParquetFile": _FILE,
+    "pyarrow.dataset": _FILE, "pyarrow.memory_map": _FILE, "pyarrow.parquet_dataset": _FILE,
     "psycopg.connect": _NETWORK, "psycopg2.connect": _NETWORK, "pymongo.MongoClient": _NETWORK,
     "pyodbc.connect": _NETWORK, "redis.Redis": _NETWORK, "skimage.imread": _FILE, "sqlalchemy.create_engine": _NETWORK,
     "torch.load": _FILE,
@@ -104,6 +109,8 @@ _INSTALLED = {
 }  # fmt: skip
 """The same of distributions, by the package and the last part of the name: what lies between is theirs to change."""
 
+_UNSEEN = frozenset({"getmtime()", "getsize()"})
+_PACKAGES = frozenset(name.partition(".")[0] for name in _INSTALLED)
 _READERS = ("read_", "scan_", "open_")
 _CHANCES = ("random.", "numpy.random.", "secrets.")
 _NO_CHANCE = frozenset({"seed", "default_rng", "getstate", "setstate", "get_state", "set_state", "compare_digest"})
@@ -135,6 +142,7 @@ def what_cannot_be_followed(name: str) -> str | None:
             return " ".join(found)
         name = name.rpartition(".")[0]
     top = whole.partition(".")[0]
+    last = last.removeprefix("module_")  # as DuckDB calls what it offers for its default connection
     what = _INSTALLED.get(f"{top}.{last}")
     if what is not None:
         return f"{top}.{last}() {what}"
@@ -171,27 +179,20 @@ def reflection(name: str) -> int:
     return _LOOKS_AT.get(name, 0)
 
 
-_MOST_SHOWN = 4
-
-
-def warning(found: list[tuple[str, str]]) -> str:
-    """One sentence on all that one op does which cannot be followed.
+def blind_spot(what: str, where: str) -> BlindSpot:
+    """What is to be said of something that cannot be followed.
 
     Args:
-        found: Pairs of ``file:line`` and what is there, the op's own lines first.
+        what: In the words of this room, or what else is there.
+        where: As ``file:line``.
     """
-    shown: dict[str, list[str]] = {}
-    for where, what in found[:_MOST_SHOWN]:
-        shown.setdefault(where, []).append(what)
-    text = "; ".join(f"{where}: {', '.join(whats)}" for where, whats in shown.items())
-    more = f"; and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else ""
-    return f"{text}{more}. What changes behind that is not seen: {_remedy([what for _, what in found])}"
-
-
-def _remedy(whats: list[str]) -> str:
-    """What to do about all that an op does."""
-    phrases = [what.partition(" ")[2] for what in whats]
-    sources = dict.fromkeys(_SOURCES[each] for each in phrases if each in _SOURCES)
-    remedies = dict.fromkeys(_REMEDIES[each] for each in phrases if each in _REMEDIES)
-    declared = [f"declare it with depends_on=[{', '.join(sources)}]"] if sources else []
-    return ", ".join([*declared, *remedies, "or declare version= and raise it when it changes"]).removeprefix("or ")
+    name, _, phrase = what.partition(" ")
+    if phrase in _DECLARED:
+        kind, source = _DECLARED[phrase]
+        # What libraries open in C nobody tells, nor who asks for a file's times; what the standard library opens, it
+        # opens through Python.
+        shows = (
+            kind != "time" and phrase != _MAYBE_FILE and name not in _UNSEEN and name.partition(".")[0] not in _PACKAGES
+        )
+        return BlindSpot(what, where, kind, f"declare it with depends_on=[{source}]", shows)
+    return BlindSpot(what, where, remedy=_REMEDIES.get(phrase, _REACHES_CODE))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from memo.contracts.version_strategy import CodeVersion
+from memo.contracts.version_strategy import BlindSpot, CodeVersion
 from memo.hashing import digest
 from memo_strategies.code_objects import line_of
-from memo_strategies.dynamic import warning
+from memo_strategies.dynamic import blind_spot
 from memo_strategies.flags import (
     HEIRS,
     IDENTITY,
@@ -73,15 +73,17 @@ def _version_of(graph: Graph, starts: list[Node], texts: SourceTexts) -> CodeVer
     if flags & ORDER:
         extras["the order of attributes"] = ordered(walk(starts))
     found = {what: hashed for what, hashed in extras.items() if hashed}
-    return _joined(starts, found, _warnings(walk(starts, NOTED)) if flags & NOTED else (), texts)
+    return _joined(starts, found, _blind_spots(walk(starts, NOTED)) if flags & NOTED else (), texts)
 
 
-def _joined(starts: list[Node], extras: dict[str, str], warnings: tuple[str, ...], texts: SourceTexts) -> CodeVersion:
+def _joined(
+    starts: list[Node], extras: dict[str, str], blind_spots: tuple[BlindSpot, ...], texts: SourceTexts
+) -> CodeVersion:
     counted = [part for extra in extras.items() for part in extra]
     version = digest("source", _RECIPE, _PYTHON, *counted, *[node.full for node in starts])
     # Made when they are asked for: a plan that finds everything stored asks for none.
     parts = Parts(starts, extras, _PYTHON, texts)
-    return CodeVersion(version, parts, warnings)
+    return CodeVersion(version, parts, blind_spots)
 
 
 def _sharing(order: list[Node]) -> str:
@@ -151,7 +153,7 @@ def _place(node: Node, hole: Hole) -> tuple[int, str]:
     return id(space), name
 
 
-def _warnings(order: list[Node]) -> tuple[str, ...]:
+def _blind_spots(order: list[Node]) -> tuple[BlindSpot, ...]:
     found: dict[tuple[str, str], None] = {}
     reached: dict[int, tuple[str, str]] = {}
     for node in order:
@@ -163,7 +165,7 @@ def _warnings(order: list[Node]) -> tuple[str, ...]:
             if child.reached & NOTED and id(child) not in reached:
                 at = where if node.code is None else f"{node.code.co_filename}:{_line_to(node, child)}"
                 reached[id(child)] = (label or name, at)
-    return (warning(list(found)),) if found else ()
+    return tuple(blind_spot(what, place) for place, what in found)
 
 
 def _line_to(node: Node, child: Node) -> int:

@@ -879,7 +879,7 @@ def test_a_warning_about_a_source_takes_none_of_an_op_of_its_name(workspace) -> 
     write(workspace, "mark", "1")
     assert workspace.run().success
     (workspace.path / "mark").unlink()
-    code = "from memo import plan_job; from pipeline import pipeline; print(plan_job(pipeline).versions.warnings)"
+    code = "from memo import plan_job; from pipeline import pipeline; print(plan_job(pipeline).warnings)"
     told = workspace.python("-c", code).stdout
     assert "taken as it was in the last run that reached it" in told
     assert "eval() " in told

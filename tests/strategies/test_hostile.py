@@ -284,7 +284,7 @@ def test_many_instances(version_of: Callable[..., CodeVersion]) -> None:
     )
     first, second = version_of(_function(text)), version_of(_function(text.replace("Thing(i)", "Thing(i or 7)")))
     assert first.version != second.version
-    assert not first.warnings
+    assert not first.blind_spots
 
 
 def test_an_empty_cell(version_of: Callable[..., CodeVersion]) -> None:
@@ -313,7 +313,7 @@ def test_user_code_that_raises_on_import(
     (tmp_path / "breaking_module.py").write_text("raise SystemExit(3)")
     monkeypatch.syspath_prepend(str(tmp_path))
     found = version_of(module.op)
-    assert "importing breaking_module raised SystemExit" in found.warnings[0]
+    assert "importing breaking_module raised SystemExit" in str(found.blind_spots[0])
 
 
 def test_what_cannot_be_read_of_a_function_leaves_its_code(
@@ -330,7 +330,7 @@ def test_what_cannot_be_read_of_a_function_leaves_its_code(
         """
     found = [version_of(load(text.format(*numbers)).op) for numbers in ((1, 1), (2, 1), (1, 2))]
     assert len({each.version for each in found}) == 3
-    assert all("could not be looked into" in each.warnings[0] for each in found)
+    assert all("could not be looked into" in each.blind_spots[0].what for each in found)
 
 
 def test_what_cannot_be_read_is_said(version_of: Callable[..., CodeVersion], load: Callable[..., Any]) -> None:
@@ -345,8 +345,8 @@ def test_what_cannot_be_read_is_said(version_of: Callable[..., CodeVersion], loa
         """
     )
     found = version_of(module.op)
-    assert f"{module.__file__}:7: " in found.warnings[0]
-    assert "which could not be looked into (AttributeError" in found.warnings[0]
+    assert f"{module.__file__}:7: " in str(found.blind_spots[0])
+    assert "which could not be looked into (AttributeError" in str(found.blind_spots[0])
 
 
 def test_globals_of_a_class_of_the_users(version_of: Callable[..., CodeVersion]) -> None:

@@ -119,12 +119,12 @@ def test_an_installed_package(load: Callable[..., ModuleType], stand: Any, monke
 def test_what_was_ignored_is_no_part_and_gives_no_warning(load: Callable[..., ModuleType], stand: Any) -> None:
     module = load("def settings():\n    return open('x').read()\ndef op():\n    return settings()\n", "quiet")
     definition = stand(module.op)
-    assert SourceHashVersionStrategy().get_op_version(OpVersionContext(definition)).warnings
+    assert SourceHashVersionStrategy().get_op_version(OpVersionContext(definition)).blind_spots
 
     definition.ignore = frozenset({"settings"})
     found = SourceHashVersionStrategy().get_op_version(OpVersionContext(definition))
 
-    assert not found.warnings
+    assert not found.blind_spots
     assert [part.name for part in found.parts if part.kind == "function"] == ["quiet.op"]
 
 

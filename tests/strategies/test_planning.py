@@ -369,4 +369,4 @@ def test_a_strategy_says_it_for_contexts(stand: Any) -> None:
     with strategy.planning():
         found = strategy.get_op_version(OpVersionContext(stand(lambda: 1)))
     assert found.version
-    assert not found.warnings
+    assert not found.blind_spots

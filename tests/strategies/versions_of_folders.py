@@ -42,7 +42,7 @@ def version_of(folder: Path) -> dict[str, Any]:
             "version": found.version,
             "again": again.version,
             "seconds": time.perf_counter() - started,
-            "warnings": list(found.warnings),
+            "blind_spots": [str(spot) for spot in found.blind_spots],
             "parts": [[part.kind, part.name, part.hash, part.detail] for part in found.parts],
             "sources": {part.name: part.source() for part in found.parts if part.source is not None},
         }

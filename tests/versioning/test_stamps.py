@@ -418,7 +418,7 @@ def test_storage_options_are_used_and_do_not_count(told: dict[str, Any], catalog
     given = Source.url("identified://a", {"password": "xyzzy-secret"}, on_unreachable="last_known")
     assert stamp(given, catalog) == plain
     kept = b"".join(path.read_bytes() for path in (tmp_path / "home").iterdir())
-    assert b"identified://a" in kept
+    assert b"ETag e" in kept
     assert b"xyzzy" not in kept
     with pytest.raises(SourceError, match=r"cannot be reached: PermissionError$"):
         stamp(Source.url("identified://a", {"password": "wrong"}))
