@@ -82,6 +82,9 @@ class World:
     def adopted(self) -> dict[str, Adoption]:
         return self.adoptions
 
+    def withdrawn_aliases(self, versions: Sequence[str]) -> set[str]:
+        return set()
+
     def accepted(self) -> dict[str, str]:
         raise AssertionError("versions are made of it, plans are not")
 

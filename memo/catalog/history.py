@@ -33,6 +33,14 @@ WHERE NOT EXISTS (SELECT 1 FROM materializations WHERE version = key.value AND i
 AND NOT EXISTS (SELECT 1 FROM replaced WHERE version = aliases.stored_version AND since > aliases.id)
 """
 
+_WITHDRAWN_ALIASES = """
+SELECT key.value
+FROM json_each(?) AS key
+JOIN aliases ON aliases.id = (SELECT max(id) FROM aliases WHERE version = key.value)
+WHERE NOT EXISTS (SELECT 1 FROM materializations WHERE version = key.value AND id > aliases.id)
+AND EXISTS (SELECT 1 FROM replaced WHERE version = aliases.stored_version AND since > aliases.id)
+"""
+
 _CONTENT_DIGESTS = """
 SELECT key.value, outputs.name, outputs.content_digest
 FROM json_each(?) AS key
@@ -121,6 +129,11 @@ def _end(links: dict[str, str], version: str) -> str:
         seen.add(version)
         version = links[version]
     return version
+
+
+def withdrawn_aliases(connection: Connection, versions: Sequence[str]) -> set[str]:
+    """Answer `History.withdrawn_aliases`."""
+    return {version for (version,) in connection.execute(_WITHDRAWN_ALIASES, (as_array(versions),))}
 
 
 def content_digests(connection: Connection, versions: Sequence[str]) -> dict[str, dict[str, str | None]]:

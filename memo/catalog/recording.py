@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from memo.catalog.history import as_array, content_digests
+from memo.catalog.history import aliases, as_array, content_digests
 from memo.catalog.packing import VersionSet, pack, pack_recipe, pack_some, pack_text, storable
 
 if TYPE_CHECKING:
@@ -273,9 +273,13 @@ def _note_replaced(connection: Connection, numbered: list[tuple[int, tuple[Row, 
         if row[_VERSION] is not None
     }
     before = content_digests(connection, list(after))
+    # A version that was known as equal to another had that one's content.
+    equal = aliases(connection, list(after))
+    contents = content_digests(connection, list(equal.values()))
+    before |= {version: contents[stored] for version, stored in equal.items() if stored in contents}
     connection.executemany(
         _ADD_REPLACED,
-        [(version, after[version][0]) for version, contents in before.items() if contents != after[version][1]],
+        [(version, after[version][0]) for version, held in before.items() if held != after[version][1]],
     )
 
 

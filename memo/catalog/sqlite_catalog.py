@@ -80,6 +80,12 @@ class Catalog:
         """
         return self._database.ask(lambda connection: history.aliases(connection, versions), {}) if versions else {}
 
+    def withdrawn_aliases(self, versions: Sequence[str]) -> set[str]:
+        """Those of these that were known to equal another, whose content has been replaced since."""
+        if not versions:
+            return set()
+        return self._database.ask(lambda connection: history.withdrawn_aliases(connection, versions), set())
+
     def content_digests(self, versions: Sequence[str]) -> Mapping[str, Mapping[str, str | None]]:
         """For step versions that were materialized: version -> {output name: content digest}."""
         if not versions:

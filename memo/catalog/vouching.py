@@ -11,7 +11,12 @@ from memo.contracts.run_store import Acceptance, Adoption
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-_ACCEPTED = "SELECT version, stored_version FROM acceptances WHERE revoked_at IS NULL"
+# Once the step has run as it is, there is nothing left that another version would have to stand for.
+_ACCEPTED = """
+SELECT version, stored_version FROM acceptances
+WHERE revoked_at IS NULL
+AND NOT EXISTS (SELECT 1 FROM materializations WHERE materializations.version = acceptances.version)
+"""
 
 _ACCEPTANCES = """
 SELECT id, job_name, step_key, version, stored_version, reason, at, revoked_at FROM acceptances

@@ -256,6 +256,10 @@ class History(Protocol):
         """Step versions known to equal another by content: version -> the version it is stored under."""
         ...
 
+    def withdrawn_aliases(self, versions: Sequence[str]) -> set[str]:
+        """Those of these step versions that were known to equal another, whose content has been replaced since."""
+        ...
+
     def content_digests(self, versions: Sequence[str]) -> Mapping[str, Mapping[str, str | None]]:
         """For step versions that were materialized: version -> {output name: content digest}."""
         ...

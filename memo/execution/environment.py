@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
@@ -34,6 +35,7 @@ class RunEnvironment(Struct, frozen=True):
         run_config: As given; what ``context.run_config`` is.
         storage_dir: The home's storage, where there is a home.
         logs_dir: Where the output of steps is kept; None where it is not.
+        folder: Where relative paths begin, wherever a step goes.
     """
 
     job: JobDefinition
@@ -44,6 +46,7 @@ class RunEnvironment(Struct, frozen=True):
     tags: dict[str, str] = field(default_factory=dict)
     storage_dir: str | None = None
     logs_dir: str | None = None
+    folder: str = ""
 
 
 def make_environment(
@@ -69,4 +72,13 @@ def make_environment(
         definitions[DEFAULT_IO_MANAGER_KEY] = IOManagerDefinition.from_spec(spec)
     config = resolve_run_config(job, definitions, run_config, input_values)
     definitions[MARKERS] = IOManagerDefinition.from_spec(spec)
-    return RunEnvironment(job, definitions, config, run_id, run_config, dict(tags or {}), storage_dir, logs_dir)
+    return RunEnvironment(
+        job, definitions, config, run_id, run_config, dict(tags or {}), storage_dir, logs_dir, _folder()
+    )
+
+
+def _folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it is gone; what needs it will say so
+        return ""

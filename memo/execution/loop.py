@@ -403,7 +403,7 @@ class RunLoop:
         lost = [address.step_key for address in outcome.lost]
         message = outcome.error.message if outcome.error else "a stored output was lost"
         self._event(EventType.OUTPUT_LOST, key, message=message, data={"lost": lost})
-        if self._losses[key] >= _LOSSES_BEFORE_FAILURE or any(each not in self._phase for each in lost):
+        if self._losses[key] >= _LOSSES_BEFORE_FAILURE or not all(self._can_run_again(each) for each in lost):
             self._event(EventType.STEP_FAILURE, key, message=message, error=outcome.error)
             self._fail(key, outcome)
             return
@@ -412,6 +412,11 @@ class RunLoop:
                 self._demand(each)
         self._phase[key] = Phase.TO_RUN
         self._to_advance.append(key)
+
+    def _can_run_again(self, key: str) -> bool:
+        """Whether what a step gave can be made anew; not what stands in another version's place, as it was accepted."""
+        versions = self.plan.versions
+        return key in self._phase and not (versions is not None and versions.steps[key].computed)
 
     def _failed(self, key: str, outcome: StepOutcome) -> None:
         step = self.job.steps[key]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import nullcontext
 from contextvars import ContextVar
@@ -29,7 +28,7 @@ from memo.errors import ExecutionError, OutputLostError, SourceChangedError, did
 from memo.events import Event, EventType
 from memo.execution.context import OpExecutionContext
 from memo.execution.failures import error_info
-from memo.versioning import looks_now
+from memo.versioning import UNREACHED, looks_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -243,7 +242,7 @@ class StepAttempt:
             on_event=self.log_event,
         )
         given: dict[str, Output[Any]] = {}
-        folder = os.getcwd() if any(self.task.looks) else ""
+        self._refuse_unreached()
         begun = perf_counter()
         call = (context,) if op.signature.takes_context else ()
         # Nothing is stored before the op has come to its end: what stands under its version must be what a run gives
@@ -255,7 +254,7 @@ class StepAttempt:
                 self._check_type(output)
                 given[output.output_name] = output
         seconds = perf_counter() - begun
-        self._check_sources(folder)
+        self._check_sources()
         for name, out in op.outs.items():
             if name not in given and out.is_required and not out.is_nothing:
                 raise ExecutionError(
@@ -280,11 +279,22 @@ class StepAttempt:
 
         return Watch(self)
 
-    def _check_sources(self, folder: str) -> None:
-        """Refuse what was read of files that changed meanwhile: it is neither what the version says nor what is there.
+    def _refuse_unreached(self) -> None:
+        """Refuse to run on what was last known of a source: what comes of it would stand for what the source holds.
 
-        Args:
-            folder: Where relative paths begin, which the op may have left.
+        Raises:
+            SourceChangedError: A source could not be reached when the plan was made.
+        """
+        if UNREACHED in self.task.looks:
+            source = sources_of(self.step, self.environment.resource_defs)[self.task.looks.index(UNREACHED)]
+            raise SourceChangedError(
+                f"the source {source.name!r} cannot be reached: what is stored is reused as last known, but this "
+                f"step has to run; run again when the source is there",
+                where=self.step.where,
+            )
+
+    def _check_sources(self) -> None:
+        """Refuse what was read of sources that changed meanwhile: it is neither what was planned nor what is there.
 
         Raises:
             SourceChangedError: One looks other than when the plan was made.
@@ -293,10 +303,10 @@ class StepAttempt:
             return
         sources = sources_of(self.step, self.environment.resource_defs)
         for source, planned in zip(sources, self.task.looks, strict=True):
-            if planned and looks_now(source, folder) != planned:
+            if planned and looks_now(source, self.environment.folder) != planned:
                 raise SourceChangedError(
-                    f"the source {source.name!r} was changed while the step ran, or by the step itself; nothing is "
-                    f"stored: run again, and let no step write into what it depends on",
+                    f"the source {source.name!r} was changed while the run went on, by a step or from outside; nothing "
+                    f"of this step is stored: run again, and let no step write into what it depends on",
                     where=self.step.where,
                 )
 

@@ -142,6 +142,9 @@ class _Planner:
         self.adopted = history.adopted()
         self.unfinished = history.unfinished()
         self.torn: frozenset[str] = frozenset()
+        self.replaced = history.replaced()
+        self.withdrawn: set[str] = set()
+        """Steps known as equal to something that has been replaced since: their readers were made of what it was."""
         self.shaken: set[str] = set()
         """Steps whose stored readers may not be what they would be now: what runs though its version is known, and
         what stands below that."""
@@ -153,10 +156,11 @@ class _Planner:
         plain = {key for key in self.order if not self.stores.memoizable(self.job.steps[key])}
         self._find_stored([key for key in self.order if key not in plain])
         self._find_outside()
+        self._find_withdrawn(plain)
         self.torn = self._torn()
         self.forced |= self.torn
         outdated = self._outdated()
-        self.shaken = {*outdated, *plain}
+        self.shaken = {*outdated, *plain, *(key for key in self.withdrawn if key not in self.stored_as)}
         pending = [key for key in self.order if not self._decided_at_once(key, plain, outdated)]
         if pending:
             self._decide_pending(pending, outdated)
@@ -228,6 +232,8 @@ class _Planner:
         computed = self.versions.steps[key].computed
         if computed:
             self._decide(key, Verdict.REUSE, Reason.ACCEPTED, self.accepted.get(computed, ""))
+        elif key in self.withdrawn:
+            self._decide(key, Verdict.REUSE, Reason.SAME_CONTENT)
         elif self.stored_as[key] in self.adopted:
             files = self.adopted[self.stored_as[key]].files
             self._decide(key, Verdict.REUSE, Reason.STORED, f"adopted from {', '.join(files.values())}, not verified")
@@ -277,6 +283,18 @@ class _Planner:
             if key in self.stored_as:
                 self.outside[key] = dict(self.stores.addresses(self.job.steps[key], self.stored_as[key]))
 
+    def _find_withdrawn(self, plain: set[str]) -> None:
+        """Look anew, by content, for what was known as equal to something that has been replaced since."""
+        missing = [key for key in self.order if key not in self.stored_as and key not in plain]
+        if not self.replaced or not missing:
+            return
+        withdrawn = self.history.withdrawn_aliases([self._version(key) for key in missing])
+        for key in missing:
+            if self._version(key) in withdrawn:
+                self.withdrawn.add(key)
+                self._load_digests([key])
+                self._stored_by_content(key)
+
     def _torn(self) -> frozenset[str]:
         """The steps whose outputs a run was replacing when it ended: they may be of that run, or of one before."""
         if not self.unfinished:
@@ -288,12 +306,13 @@ class _Planner:
 
         Only force replaces content under a version, so that there is nearly always nothing to look at.
         """
-        replaced = self.history.replaced()
         suspects = {
             key: parent
             for key in self.order
             for parent in self.parents[key]
-            if replaced and key in self.stored_as and self.stored_as.get(parent) in replaced
+            if self.replaced
+            and key in self.stored_as
+            and (self.stored_as.get(parent) in self.replaced or (parent in self.withdrawn and parent in self.stored_as))
         }
         if not suspects:
             return {}

@@ -14,7 +14,7 @@ from memo.execution.environment import RunEnvironment, make_environment
 from memo.execution.resources import ResourceScope
 from memo.execution.run import new_run_id
 from memo.execution.storage import StepStorage
-from memo.planning import Plan, Reason, make_plan, plan_without_memoization
+from memo.planning import Plan, Reason, Verdict, make_plan, plan_without_memoization
 from memo.tags import memoization_wish
 from memo.versioning import Stamps, resolve_versions, strategy_of, value_of
 
@@ -140,28 +140,37 @@ def _plan(
         wired = {each: value_of(each) for each in {each for key in selected for each in job.steps[key].wired()}}
         return plan_without_memoization(job, selected, wish.reason, wish.outside, wired)
     assert home is not None
-    catalog = home.catalog
-    accepted = catalog.accepted()
-    versions = resolve_versions(
-        job,
-        environment.config,
-        strategy_of(job),
-        environment.resource_defs,
-        stamps=stamps,
-        accepted=accepted,
-    )
     forced = selected if wish.force is True else select_steps(job.steps, wish.force) if wish.force else frozenset()
-    return make_plan(
-        job,
-        versions,
-        storage,
-        catalog,
-        selected=selected,
-        forced=forced,
-        accepted={each.version: each.reason for each in catalog.acceptances()} if accepted else {},
-        outside=wish.outside,
-        forecast=wish.forecast,
-    )
+    catalog = home.catalog
+    accepted = dict(catalog.accepted())
+    reasons = {each.version: each.reason for each in catalog.acceptances()} if accepted else {}
+    while True:
+        versions = resolve_versions(
+            job,
+            environment.config,
+            strategy_of(job),
+            environment.resource_defs,
+            stamps=stamps,
+            accepted=accepted,
+        )
+        plan = make_plan(
+            job,
+            versions,
+            storage,
+            catalog,
+            selected=selected,
+            forced=forced,
+            accepted=reasons,
+            outside=wish.outside,
+            forecast=wish.forecast,
+        )
+        # What runs is not stored under the version that was accepted: it would be taken for what the other code gives.
+        may_run = (key for key, step in plan.steps.items() if step.verdict in {Verdict.RUN, Verdict.MAYBE})
+        runs = [computed for key in may_run if (computed := versions.steps[key].computed)]
+        if not runs:
+            return plan
+        for version in runs:
+            del accepted[version]
 
 
 def with_resources(job: JobDefinition, resources: Mapping[str, Any] | None) -> JobDefinition:

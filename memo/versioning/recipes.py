@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from memo.content import content_digest
 from memo.contracts.run_store import Recipe, RecipePart
 from memo.definition.source import TimeSource
@@ -68,7 +70,21 @@ def recipe_of(step_key: str, versions: Versions, texts: dict[str, str] | None = 
             else:
                 parts.append(RecipePart("input", label, str(member), "a value"))
     parts += [RecipePart("input", name, found, shown) for name, found, shown in step.values]
-    return Recipe(step.version, tuple(parts))
+    return Recipe(step.version, tuple(_told_apart(parts)))
+
+
+def _told_apart(parts: list[RecipePart]) -> list[RecipePart]:
+    """Give parts of one kind and name that differ names of their own: of several closures in ``depends_on``, say."""
+    count: dict[tuple[str, str], int] = {}
+    known: set[tuple[str, str, str]] = set()
+    found: list[RecipePart] = []
+    for part in parts:
+        if (part.kind, part.name, part.hash) in known:
+            continue
+        known.add((part.kind, part.name, part.hash))
+        number = count[part.kind, part.name] = count.get((part.kind, part.name), 0) + 1
+        found.append(part if number == 1 else replace(part, name=f"{part.name} ({number})"))
+    return found
 
 
 def _source_parts(prefix: str, sources: Iterable[ReadSource]) -> list[RecipePart]:

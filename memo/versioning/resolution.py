@@ -228,9 +228,9 @@ class _Resolution:
         else:
             try:
                 word = self.strategy.get_op_version(OpVersionContext(op, config))
-            except MemoError:
+            except (MemoError, KeyboardInterrupt):
                 raise
-            except Exception as error:
+            except BaseException as error:
                 raise VersionError(
                     f"{type(self.strategy).__name__} failed on it: {type(error).__name__}: {error}",
                     where=op.where,
@@ -242,12 +242,13 @@ class _Resolution:
 
     def _worded(self, word: str | CodeVersion | None, definition: Any, kind: str) -> CodeVersion:
         if isinstance(word, CodeVersion):
-            return word
-        if type(word) is str and word:
-            return _declared(definition.name, word)
+            if type(word.version) is str and word.version and _are_blind_spots(word.blind_spots):
+                return word
+        elif isinstance(word, str) and word:
+            return _declared(definition.name, str(word))
         raise VersionError(
             f"{type(self.strategy).__name__} gave {word!r} as its version: give a non-empty string, "
-            f"or declare one with @{kind}(version=)",
+            f"or a CodeVersion of one and of BlindSpots; or declare one with @{kind}(version=)",
             where=definition.where,
         )
 
@@ -340,6 +341,10 @@ class _Resolution:
             f"data",
             where=where,
         )
+
+
+def _are_blind_spots(found: object) -> bool:
+    return isinstance(found, tuple) and all(isinstance(each, BlindSpot) for each in found)
 
 
 def _add_blind_spots(

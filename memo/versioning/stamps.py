@@ -34,6 +34,10 @@ _MOST_FILES_SHOWN = 200
 """Of a source of more files than this, explanations do not name the single ones."""
 
 
+UNREACHED = "unreached"
+"""What a source looks like that was taken as it was last known."""
+
+
 class Stamp(Struct, frozen=True):
     """What a source was found to be.
 
@@ -41,7 +45,8 @@ class Stamp(Struct, frozen=True):
         digest: Changes when, and only when, what the source holds does.
         shown: What to show of it.
         value: What an op is handed that it is wired to.
-        looks: Of files: what they look like from outside, by which a change shows without reading; empty of others.
+        looks: What it looks like from outside, by which a change shows while a step reads it: of files and variables;
+            empty of others.
         members: Of several files: the path of each, the digest of its content, and what to show of it.
     """
 
@@ -53,7 +58,7 @@ class Stamp(Struct, frozen=True):
 
 
 def looks_now(source: Source, folder: str = "") -> str:
-    """What the files of a source look like now; empty for sources that are no files.
+    """What a source looks like from outside now: its files, the value of a variable; empty for the others.
 
     Args:
         source: The source.
@@ -62,7 +67,9 @@ def looks_now(source: Source, folder: str = "") -> str:
     try:
         if isinstance(source, PathSource):
             return looks_of(files_of_path(source, folder))
-        return looks_of(files_of_glob(source, folder)) if isinstance(source, GlobSource) else ""
+        if isinstance(source, GlobSource):
+            return looks_of(files_of_glob(source, folder))
+        return value_digest(_variable(source)) if isinstance(source, EnvironmentSource) else ""
     except SourceError:  # whoever compares finds that they look otherwise than when they were there
         return "gone"
 
@@ -150,7 +157,8 @@ class Stamps:
                 ) from error
             warning = f"{error}; taken as it was in the last run that reached it ({known.shown})"
             self.warnings[source.name] = (*self.warnings.get(source.name, ()), warning)
-            return Stamp(known.digest, known.shown, known.value if is_asked else value_of(source))
+            value = known.value if is_asked else value_of(source)
+            return Stamp(known.digest, known.shown, value, UNREACHED)
         if known is None or known.digest != found.digest:
             self._reached[name] = KnownStamp(found.digest, found.shown, found.value if is_asked else None, self._now)
         return found
@@ -187,7 +195,7 @@ class Stamps:
             ) from None
         if isinstance(source, EnvironmentSource):
             # The value may be a secret: it is handed to the op, and kept nowhere.
-            return Stamp(found, f"a value of digest {found[:8]}", value)
+            return Stamp(found, f"a value of digest {found[:8]}", value, found)
         return Stamp(found, value.isoformat() if isinstance(source, TimeSource) else repr(value), value)
 
     def _files_stamp(self, find: Callable[[], list[FoundFile]], source: PathSource | GlobSource) -> Stamp:
@@ -245,7 +253,9 @@ def _period(source: TimeSource, now: float) -> Any:
 def _asked(source: FunctionSource) -> Any:
     try:
         found = source.stamp_fn()
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # as SystemExit, which would end memo without a word
         raise UnreachableError(f"raised {_described(error)}", where=source.where) from error
     if isinstance(found, Coroutine):
         found.close()

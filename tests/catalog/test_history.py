@@ -233,12 +233,24 @@ class Remembered:
             return (type(row), row.run_id, row.step_key) if isinstance(row, Materialization) else (tuple, *row[:2])
 
         if isinstance(row, Materialization) and row.version is not None:
-            same = [kept for kept in self.materializations() if kept.version == row.version]
-            if same and same[-1].outputs[0].content_digest != row.outputs[0].content_digest:
+            before = self.content(self.stored_as(row.version)) or self.content(row.version)
+            if before is not None and before != row.outputs[0].content_digest:
                 self.replaced[row.version] = len(self.added)
         self.rows = [kept for kept in self.rows if owner(kept) != owner(row)]
         self.rows.append(row)
         self.added.append(row)
+
+    def content(self, version: str) -> str | None:
+        same = [row for row in self.materializations() if row.version == version]
+        return same[-1].outputs[0].content_digest if same else None
+
+    def stored_as(self, version: str) -> str:
+        """Where a chain of links ends."""
+        seen = {version}
+        while (link := self.aliases(version)) is not None and link not in seen:
+            version = link
+            seen.add(version)
+        return version
 
     def aliases(self, version: str) -> str | None:
         """One link, of the latest row about this version."""

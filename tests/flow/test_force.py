@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from memo import JobDefinition, Verdict, execute_job, job, op, plan_job
 
 
@@ -163,3 +165,62 @@ def test_a_forced_run_that_is_killed_leaves_no_mixture(workspace) -> None:
         assert after.plan["pair"] == ["RUN", "a run that was replacing its outputs did not finish"]
         assert after.value == repr((word, word))
         assert workspace.run().ran == []
+
+
+WORLD = """
+    from memo import job, op
+
+    @op
+    def b() -> int:
+        return sum([1, 0])
+
+    @op
+    def m(x: int) -> int:
+        return x * int(open("world").read())
+
+    @op
+    def e(p: int) -> int:
+        return p * 10
+
+    @job
+    def pipeline():
+        e(m(b()))
+"""
+
+
+@pytest.fixture
+def aliased(workspace):
+    """`m` is stored under another version of equal content, and `e` under one that was made of it."""
+    workspace.write("pipeline.py", WORLD)
+    (workspace.path / "world").write_text("1")
+    assert workspace.run().ran == ["b", "e", "m"]
+    workspace.edit("pipeline.py", "sum([1, 0])", "sum([0, 1])")
+    workspace.edit("pipeline.py", "p * 10", "10 * p")
+    assert workspace.run().ran == ["b", "e"]
+    (workspace.path / "world").write_text("2")
+    return workspace
+
+
+def test_what_was_known_by_content_and_is_forced_alone_reaches_its_readers(aliased) -> None:
+    assert aliased.run(force="m", op_selection="m").ran == ["m"]
+    after = aliased.run(output="e")
+    assert (after.ran, after.value) == (["e"], "20")
+    assert aliased.run().ran == []
+
+
+def test_what_it_was_known_as_is_forced_reaches_its_readers(aliased) -> None:
+    aliased.edit("pipeline.py", "sum([0, 1])", "sum([1, 0])")
+    assert "m" in aliased.run(force="m").ran
+    aliased.edit("pipeline.py", "sum([1, 0])", "sum([0, 1])")
+    after = aliased.run(output="e")
+    assert after.value == "20"
+    assert aliased.run().ran == []
+
+
+def test_what_was_known_by_content_and_is_adopted_reaches_its_readers(aliased) -> None:
+    (aliased.path / "m.json").write_text("55")
+    done = aliased.memo("adopt", "pipeline.py", "m", "m.json", "--force")
+    assert done.returncode == 0, done.stderr
+    after = aliased.run(output="e")
+    assert (after.ran, after.value) == (["e"], "550")
+    assert aliased.run().ran == []

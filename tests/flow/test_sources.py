@@ -546,8 +546,8 @@ def test_a_source_that_is_changed_while_its_reader_runs(jobs: int, workspace) ->
     assert not first.success
     assert first.outcomes == {"reads": "failure", "after": "blocked", "other": "success"}
     assert (
-        "the source 'data.csv' was changed while the step ran, or by the step itself; nothing is stored: run again, "
-        "and let no step write into what it depends on"
+        "the source 'data.csv' was changed while the run went on, by a step or from outside; nothing of this step is "
+        "stored: run again, and let no step write into what it depends on"
     ) in first.errors["reads"]
     assert (workspace.path / "attempts").read_text() == "x"
 
@@ -578,7 +578,7 @@ def test_an_op_that_writes_into_its_own_source_never_ends_well(workspace) -> Non
     for _ in range(2):
         found = workspace.run()
         assert not found.success
-        assert "the source 'raw' was changed while the step ran, or by the step itself" in found.errors["grows"]
+        assert "the source 'raw' was changed while the run went on" in found.errors["grows"]
 
 
 def test_a_source_of_a_resource_that_is_changed_meanwhile(workspace) -> None:
@@ -607,7 +607,7 @@ def test_a_source_of_a_resource_that_is_changed_meanwhile(workspace) -> None:
     )
     write(workspace, "db.cfg", "1")
     write(workspace, "armed", "")
-    assert "the source 'db.cfg' was changed while the step ran" in workspace.run().errors["reads"]
+    assert "the source 'db.cfg' was changed while the run went on" in workspace.run().errors["reads"]
     assert workspace.run().ran == ["reads"]
     assert workspace.run().ran == []
 
@@ -628,7 +628,7 @@ def test_a_source_that_is_gone_when_its_reader_ends(workspace) -> None:
     write(workspace, "data.csv", "1")
     found = workspace.run()
     assert not found.success
-    assert "the source 'data.csv' was changed while the step ran, or by the step itself" in found.errors["eats"]
+    assert "the source 'data.csv' was changed while the run went on" in found.errors["eats"]
     write(workspace, "data.csv", "1")
     assert workspace.run().outcomes == {"eats": "failure"}
 
@@ -837,7 +837,7 @@ def test_what_was_last_known_is_taken_with_a_warning(workspace) -> None:
     assert "taken as it was in the last run that reached it (b'monday')" in reused.stderr
 
     workspace.edit("pipeline.py", "return [mark]", "return [mark, mark]")
-    assert workspace.run(output="reads").value == "[b'monday', b'monday']"
+    assert "the source 'watermark' cannot be reached" in workspace.run().errors["reads"]
 
 
 # Where sources stand beside other things
@@ -958,7 +958,7 @@ def test_a_source_of_an_input_manager_that_is_changed_meanwhile(workspace) -> No
     failed = workspace.run()
     write(workspace, "table.csv", "1")
     assert workspace.run(output="reads").value == "'1'"
-    assert "the source 'table.csv' was changed while the step ran" in failed.errors["reads"]
+    assert "the source 'table.csv' was changed while the run went on" in failed.errors["reads"]
     write(workspace, "table.csv", "3")
     assert workspace.run().plan["reads"][1] == "source changed: loader: table.csv"
 
@@ -972,3 +972,87 @@ def test_another_path_to_equal_content_is_named_as_what_changed(workspace) -> No
     after = workspace.run()
     assert after.ran == ["count"]
     assert after.plan["count"][1] == "source changed: path: data.csv, path: other.csv"
+
+
+def test_a_step_that_has_to_run_is_not_run_on_what_was_last_known(workspace) -> None:
+    """What it gives without the source would be stored as what it gives with it."""
+    workspace.write(
+        "pipeline.py",
+        """
+        import os
+
+        from memo import Source, job, op
+
+        @op(depends_on=[Source.file("data.txt", on_unreachable="last_known")])
+        def reads() -> str:
+            return open("data.txt").read() if os.path.exists("data.txt") else "MISSING"
+
+        @job
+        def pipeline():
+            reads()
+        """,
+    )
+    write(workspace, "data.txt", "D")
+    assert workspace.run().success
+    (workspace.path / "data.txt").rename(workspace.path / "away")
+    assert workspace.run().reused == ["reads"]
+    workspace.edit("pipeline.py", '"MISSING"', '"GONE"')
+    failed = workspace.run()
+    assert "cannot be reached" in failed.errors["reads"]
+    (workspace.path / "away").rename(workspace.path / "data.txt")
+    after = workspace.run(output="reads")
+    assert (after.ran, after.value) == (["reads"], "'D'")
+
+
+def test_a_variable_that_a_step_before_sets_is_noticed(workspace) -> None:
+    workspace.write(
+        "pipeline.py",
+        """
+        import os
+
+        from memo import Source, job, op
+
+        @op
+        def sets() -> int:
+            os.environ["REGION"] = "us"
+            return 1
+
+        @op(depends_on=[Source.env("REGION", default="eu")])
+        def reads(x: int) -> str:
+            return os.environ.get("REGION", "eu")
+
+        @job
+        def pipeline():
+            reads(sets())
+        """,
+    )
+    failed = workspace.run()
+    assert "'$REGION' was changed while the run went on" in failed.errors["reads"]
+    workspace.edit("pipeline.py", '    os.environ["REGION"] = "us"\n', "")
+    assert workspace.run(output="reads").value == "'eu'"
+
+
+def test_a_step_that_goes_elsewhere_takes_no_source_of_the_next_with_it(workspace) -> None:
+    workspace.write(
+        "pipeline.py",
+        """
+        import os
+
+        from memo import Source, job, op
+
+        @op
+        def goes() -> int:
+            os.chdir("/")
+            return 1
+
+        @op(depends_on=["data.txt"])
+        def reads(x: int) -> int:
+            return x
+
+        @job
+        def pipeline():
+            reads(goes())
+        """,
+    )
+    write(workspace, "data.txt", "D")
+    assert workspace.run().ran == ["goes", "reads"]
