@@ -25,6 +25,7 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/null_run.py
+	$(BIN)/python benchmarks/reuse.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

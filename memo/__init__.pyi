@@ -177,10 +177,28 @@ from memo.project.front import (
     SourceHashVersionStrategy as SourceHashVersionStrategy,
 )
 from memo.project.front import (
+    arrow_io_manager as arrow_io_manager,
+)
+from memo.project.front import (
     fs_io_manager as fs_io_manager,
 )
 from memo.project.front import (
+    json_io_manager as json_io_manager,
+)
+from memo.project.front import (
     mem_io_manager as mem_io_manager,
+)
+from memo.project.front import (
+    numpy_io_manager as numpy_io_manager,
+)
+from memo.project.front import (
+    parquet_io_manager as parquet_io_manager,
+)
+from memo.project.front import (
+    path_io_manager as path_io_manager,
+)
+from memo.project.front import (
+    text_io_manager as text_io_manager,
 )
 from memo.project.home import Home as Home
 from memo.project.reexecution import ReexecutionOptions as ReexecutionOptions

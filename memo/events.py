@@ -22,6 +22,8 @@ class EventType(StrEnum):
     STEP_REUSED = "STEP_REUSED"
     STEP_UP_FOR_RETRY = "STEP_UP_FOR_RETRY"
     STEP_RESTARTED = "STEP_RESTARTED"
+    STEP_WAITING = "STEP_WAITING"
+    """Another run is running it: `for_run`, `pid`, `host`, and `step`, as it is called there."""
     STEP_CANCELED = "STEP_CANCELED"
     LOADED_INPUT = "LOADED_INPUT"
     HANDLED_OUTPUT = "HANDLED_OUTPUT"

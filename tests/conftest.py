@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _DRIVER = """
 import json, sys
@@ -18,6 +21,7 @@ from memo import execute_job
 from memo.definition.reference import JobReference
 given = json.loads(sys.argv[1])
 target, output = given.pop("target"), given.pop("output")
+exec(given.pop("before", ""))
 result = execute_job(JobReference.parse(target), **given)
 value = None
 if output and result.success:
@@ -49,12 +53,35 @@ class Ran:
         self.value: str | None = found["value"]
 
 
+class Started:
+    """A run in a process of its own, which goes on."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def result(self, timeout: float = 120) -> Ran:
+        """Wait for its end."""
+        try:
+            stdout, stderr = self.process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        assert self.process.returncode == 0, stdout + stderr
+        return Ran(json.loads(stdout.rpartition("RESULT ")[2]), stdout, stderr)
+
+    def kill(self) -> None:
+        """End it as it stands."""
+        self.process.kill()
+        self.process.communicate()
+
+
 class Workspace:
     """A folder of a user's."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.home = path / ".memo"
+        self.started: list[Started] = []
 
     def write(self, name: str, text: str) -> Path:
         """Write a file of Python, indented as it stands in the test."""
@@ -95,13 +122,33 @@ class Workspace:
 
     def run(self, target: str = "pipeline.py", *, output: str | None = None, **arguments: Any) -> Ran:
         """Run the job of a file through `execute_job`, in a process of its own."""
-        found = self.python("-c", _DRIVER, json.dumps({"target": target, "output": output, **arguments}))
-        line = found.stdout.rpartition("RESULT ")[2]
-        return Ran(json.loads(line), found.stdout, found.stderr)
+        return self.start(target, output=output, **arguments).result()
+
+    def start(
+        self, target: str = "pipeline.py", *, output: str | None = None, before: str = "", **arguments: Any
+    ) -> Started:
+        """Start such a run, and do not wait for it. `before` is Python to run before it."""
+        given = {"target": target, "output": output, "before": before, **arguments}
+        started = Started(
+            subprocess.Popen(
+                [sys.executable, "-c", _DRIVER, json.dumps(given)],
+                cwd=self.path,
+                env=self.environment(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        self.started.append(started)
+        return started
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    """An empty folder to work in, which is a project's root."""
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    """An empty folder to work in, which is a project's root; what was started there and goes on is ended."""
     (tmp_path / "memo.toml").touch()
-    return Workspace(tmp_path)
+    workspace = Workspace(tmp_path)
+    yield workspace
+    for started in workspace.started:
+        if started.process.returncode is None:
+            started.kill()

@@ -4,8 +4,14 @@ An output is two files: its data, under a name that nothing else has, and its ma
 file with its size and digest. The data is written first and hashed on the way; then the manifest appears in
 one step. Only what a whole manifest names is stored: what a killed run left behind is never seen.
 
-Loading compares size and digest before anything is unpickled, whatever the size: the extra pass over a value
-of 640 MB took 0.03 s next to 0.27 s for loading it.
+What loading checks: the size, always. The digest, of everything that came over a network, of every small file, and
+where `verify` asks for it. Of a large file of this machine the digest is compared only where the file was written to
+since it was stored, as its time of modification tells, which memo itself chose: so a value of 640 MB is ready in
+milliseconds, its pages not even read. What a failing disk changes in such a file shows under `verify` alone.
+
+A value on its way from one step to the next within a process is not kept in memory for it: the file that was just
+written is mapped, its pages being those in the page cache. Every reader so gets a value of its own, to be changed
+freely, whatever its type; to hand on the object itself would have its readers see each other's changes.
 """
 
 from __future__ import annotations
@@ -14,47 +20,57 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from msgspec import Struct
+from msgspec.structs import replace
 
-from memo.contracts.io_manager import IOManagerSpec, MemoizableIOManager, StoredValue
-from memo.errors import InvocationError, OutputLostError, StorageError
-from memo.hashing import Hasher
+from memo.contracts.io_manager import MemoizableIOManager, StoredValue
+from memo.errors import InvocationError, OutputLostError, StorageError, did_you_mean
 from memo_iomanagers import manifest as manifests
+from memo_iomanagers.encodings import AUTO, NAMES, choose, encoding_named
+from memo_iomanagers.encodings.encoding import CannotEncodeError, type_name
 from memo_iomanagers.naming import address_of
-from memo_iomanagers.pickling import PickleEncoding
 from memo_iomanagers.places import place_at, reason
+from memo_iomanagers.stored import SMALL, Stored
+from memo_iomanagers.writing import SIDE, Nowhere, Sink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from io import BufferedIOBase
 
     from memo.contracts.io_manager import InputContext, OutputContext
+    from memo_iomanagers.encodings.encoding import Encoding, Written
     from memo_iomanagers.manifest import Manifest
-    from memo_iomanagers.places import View, WritableFile
+    from memo_iomanagers.places import View
 
-__all__ = ["FS", "FsConfig", "FsIOManager"]
+__all__ = ["FsIOManager"]
 
 _T = TypeVar("_T")
 _NOT_THERE = (FileNotFoundError, NotADirectoryError)
 _REMEDY = "it counts as not stored, and is made again when it is needed"
-_CHUNK = 512 * 1024
-"""Bytes hashed at a time while verifying: little enough to stay in the processor's cache."""
 
 
 class FsIOManager(MemoizableIOManager):
-    """Keeps outputs as pickles.
+    """Keeps outputs in files.
 
     Args:
         base_dir: A folder, or a URL such as ``s3://bucket/prefix`` or ``memory://prefix``. A relative folder
             counts from the current one.
+        encoding: ``auto`` chooses by the type of each value one in which it comes back as it is; or one of
+            ``pickle``, ``arrow``, ``parquet``, ``numpy``, ``json``, ``text``, ``bytes``, ``path`` for all values.
+        verify: Compare the digest of everything that is loaded, however large.
 
     Raises:
-        StorageError: The place cannot be used from here, as when fsspec does not know the URL's protocol.
+        StorageError: The place cannot be used from here, as when fsspec does not know the URL's protocol; or there
+            is no such encoding.
     """
 
-    def __init__(self, base_dir: str | os.PathLike[str]) -> None:
+    def __init__(self, base_dir: str | os.PathLike[str], encoding: str = AUTO, *, verify: bool = False) -> None:
+        if encoding != AUTO and encoding not in NAMES:
+            hint = did_you_mean(encoding, [AUTO, *sorted(NAMES)])
+            raise StorageError(f"there is no encoding {encoding!r}.{hint}")
         self._place = place_at(base_dir)
-        self._encoding = PickleEncoding()
+        self._encoding = encoding
+        self._readable = NAMES if encoding == AUTO else frozenset({encoding})
+        self._verify = verify
 
     def shares_between_processes(self) -> bool:
         """Whether other processes can load what this one stores; not from a ``memory://`` URL."""
@@ -66,26 +82,40 @@ class FsIOManager(MemoizableIOManager):
         Raises:
             StorageError: It cannot be encoded or written. What was stored before is still stored.
         """
+        encoding = self._encoding_of(context, obj)
         address = address_of(context)
         token = os.urandom(8).hex()
-        data = f"{address}.{token}.{self._encoding.suffix}"
-        hasher = self._write(context, data, obj)
+        data = f"{address}.{token}.{encoding.suffix}"
+        sink, written, seal = self._write(context, data, encoding, obj)
+        if written.content_digest is not None:
+            context.provenance = replace(context.provenance, content_digest=written.content_digest)
         manifest = manifests.manifest_of(
             context,
-            encoding=self._encoding.name,
+            encoding=encoding.name,
+            form=written.form,
             data=_name(data),
-            size=hasher.size,
-            digest=hasher.hexdigest(),
+            size=sink.hasher.size,
+            digest=sink.hasher.hexdigest(),
+            mtime_ns=seal,
         )
         try:
-            former = self._former_data(context, address)
+            former = self._former(context, address)
             self._place.put(f"{address}.json", manifests.encode(manifest), aside=f"{address}.{token}.tmp")
         except Exception as error:
-            self._place.remove(data)
+            sink.abandon()
             raise self._not_written(context, data, error) from error
         if former is not None:
-            self._place.remove(former)
-        context.report_stored(StoredValue(self._place.full_name(data), manifest.size, manifest.digest))
+            self._remove(context, former)
+        size = manifest.size + written.bytes_beside
+        content = context.provenance.content_digest
+        context.report_stored(StoredValue(self._place.full_name(data), size, manifest.digest, content))
+
+    def content_digest_of(self, context: OutputContext, obj: Any) -> str | None:  # noqa: ARG002 - the value is enough
+        """Of a path: the digest of the file or folder that it leads to."""
+        encoding = None if self._encoding == AUTO else encoding_named(self._encoding)
+        if encoding is None or not encoding.has_side_files or encoding.refusal(obj) is not None:
+            return None
+        return encoding.dump(obj, Nowhere()).content_digest
 
     def load_input(self, context: InputContext) -> Any:
         """Load the value of ``context.upstream_output``.
@@ -102,23 +132,24 @@ class FsIOManager(MemoizableIOManager):
             name = self._place.full_name(f"{address_of(output)}.json")
             raise OutputLostError(f"is not stored, there is no {name}; {_REMEDY}", where=_where(output))
         manifest, file = found
-        name = self._place.full_name(_beside(output, manifest))
+        encoding = encoding_named(manifest.encoding)
+        path = _beside(output, manifest)
+        name = self._place.full_name(path)
         with file:
+            stored = self._stored(path, manifest, file)
             try:
-                wrong = _difference(manifest, file)
+                wrong = self._difference(manifest, file, stored)
             except OSError as error:
-                raise self._not_read(output, _beside(output, manifest), error) from error
+                raise self._not_read(output, path, error) from error
             if wrong:
                 self._set_aside(output, manifest)
                 raise OutputLostError(f"{name} {wrong}; {_REMEDY}", where=_where(output))
-            file.seek(0)
             try:
-                return self._encoding.load(file)
+                return encoding.load(stored, manifest.form, context.dagster_type)
             except MemoryError:
                 raise
             except Exception as error:
-                file.seek(0)
-                lost, what = self._encoding.explain_load(file, error)
+                lost, what = encoding.explain_load(stored, error)
                 if lost:
                     raise OutputLostError(f"{name} {what}; {_REMEDY}", where=_where(output)) from error
                 raise StorageError(f"{name} {what}", where=_where(output)) from error
@@ -148,32 +179,49 @@ class FsIOManager(MemoizableIOManager):
         path = f"{address}.json"
         with suppress(Exception):
             raw = self._place.read(path)
-            if manifests.decode(raw, context, encoding=self._encoding.name, stem=_name(address)) == manifest:
+            if manifests.decode(raw, context, encodings=self._readable, stem=_name(address)) == manifest:
                 self._place.put(f"{path}.damaged", raw, aside=f"{path}.{os.urandom(8).hex()}.tmp")
                 self._place.remove(path)
 
-    def _write(self, context: OutputContext, path: str, obj: object) -> Hasher:
-        """Write a data file and hash it in the same pass; nothing stays behind where that fails."""
+    def _encoding_of(self, context: OutputContext, obj: object) -> Encoding:
+        if self._encoding == AUTO:
+            return choose(obj)
+        encoding = encoding_named(self._encoding)
+        refusal = encoding.refusal(obj)
+        if refusal is not None:
+            raise StorageError(
+                f"cannot be stored as {encoding.name}: {refusal}; {encoding.name} takes {encoding.takes}. Convert the "
+                f"{type_name(obj)}, or let fs_io_manager keep it, which takes whatever can be pickled",
+                where=_where(context),
+            )
+        return encoding
+
+    def _write(
+        self, context: OutputContext, path: str, encoding: Encoding, obj: object
+    ) -> tuple[Sink, Written, int | None]:
+        """Write a data file and hash it in the same pass; nothing stays behind where that fails.
+
+        Returns:
+            The file, what is to be known of it, and its seal where it is large enough to need one.
+        """
         try:
-            file = self._place.create(path)
+            sink = Sink(self._place, path)
         except Exception as error:
             raise self._not_written(context, path, error) from error
-        hashed = _HashedFile(file)
         try:
-            self._encoding.dump(obj, hashed)
-            hashed.close()
+            written = encoding.dump(obj, sink)
+            if sink.hasher.size < SMALL:
+                sink.close()
+                return sink, written, None
+            return sink, written, sink.end()[2]
         except BaseException as error:
-            file.abandon()
-            if hashed.error is not None:
-                raise self._not_written(context, path, hashed.error) from error
-            if not isinstance(error, Exception) or isinstance(error, MemoryError):
-                raise
-            raise StorageError(
-                f"cannot be stored: {self._encoding.explain_dump(obj, error)}; return something that can be "
-                "pickled, or name an IO manager that can store it with Out(io_manager_key=…)",
-                where=_where(context),
-            ) from error
-        return hashed.hasher
+            sink.abandon()
+            failure = sink.failure()
+            if failure is not None:
+                raise self._not_written(context, path, failure) from error
+            if isinstance(error, CannotEncodeError):
+                raise StorageError(f"cannot be stored: {error}", where=_where(context)) from error.__cause__ or error
+            raise
 
     def _not_written(self, context: OutputContext, path: str, error: Exception) -> StorageError:
         return StorageError(
@@ -181,20 +229,61 @@ class FsIOManager(MemoizableIOManager):
             where=_where(context),
         )
 
-    def _former_data(self, context: OutputContext, address: str) -> str | None:
-        """The data file of the output as it is stored now, which a new manifest will leave without a name."""
+    def _former(self, context: OutputContext, address: str) -> Manifest | None:
+        """What the output is stored as now, whose data a new manifest will leave without a name."""
         try:
             raw = self._place.read(f"{address}.json")
-            manifest = manifests.decode(raw, context, encoding=self._encoding.name, stem=_name(address))
+            return manifests.decode(raw, context, encodings=NAMES, stem=_name(address))
         except (OSError, ValueError):
             return None
-        return _beside(context, manifest)
+
+    def _remove(self, context: OutputContext, manifest: Manifest) -> None:
+        path = _beside(context, manifest)
+        self._place.remove(path)
+        if encoding_named(manifest.encoding).has_side_files:
+            self._place.remove_folder(path + SIDE)
+
+    def _stored(self, path: str, manifest: Manifest, file: BufferedIOBase) -> Stored:
+        return Stored(
+            file,
+            manifest.size,
+            name=self._place.full_name(path),
+            folder=self._place.folder(path + SIDE),
+            beside=lambda name: self._place.open(f"{path}{SIDE}/{name}"),
+        )
+
+    def _difference(self, manifest: Manifest, file: BufferedIOBase, stored: Stored) -> str | None:
+        """Say in what a data file is not what its manifest tells, as the end of a sentence."""
+        size = file.seek(0, os.SEEK_END)
+        if size != manifest.size:
+            return _other_size(size, manifest)
+        untouched = (
+            manifest.mtime_ns is not None
+            and not self._place.remote
+            and os.fstat(file.fileno()).st_mtime_ns == manifest.mtime_ns
+        )
+        if untouched and not self._verify:
+            return None
+        if stored.digest() != manifest.digest:
+            return "does not hold what was stored: its digest differs"
+        return None
+
+    def _lost_beside(self, context: OutputContext, manifest: Manifest) -> str | None:
+        """Say what is missing of the files beside a data file, where this machine can tell at once."""
+        if self._place.remote:
+            return None
+        path = _beside(context, manifest)
+        try:
+            with self._place.open(path) as file:
+                return encoding_named(manifest.encoding).lost(self._stored(path, manifest, file))
+        except OSError as error:
+            return f"could not be read: {reason(error)}"
 
     def _follow(
         self,
         context: OutputContext,
         view: View,
-        look: Callable[[str], _T],
+        look: Callable[[str, int], _T],
     ) -> tuple[Manifest, _T] | None:
         """Read a manifest, and look at the data file that it names.
 
@@ -218,7 +307,7 @@ class FsIOManager(MemoizableIOManager):
             except Exception as error:
                 raise self._not_read(context, path, error) from error
             try:
-                manifest = manifests.decode(raw, context, encoding=self._encoding.name, stem=_name(address))
+                manifest = manifests.decode(raw, context, encodings=self._readable, stem=_name(address))
             except ValueError as error:
                 raise OutputLostError(
                     f"{self._place.full_name(path)} {error}; {_REMEDY}",
@@ -226,7 +315,7 @@ class FsIOManager(MemoizableIOManager):
                 ) from None
             data = _beside(context, manifest)
             try:
-                return manifest, look(data)
+                return manifest, look(data, manifest.size)
             except _NOT_THERE:
                 if raw == tried:
                     raise OutputLostError(
@@ -242,13 +331,17 @@ class FsIOManager(MemoizableIOManager):
 
     def _sized(self, context: OutputContext, view: View) -> Manifest | None:
         """Find the manifest of an output whose data file has the size it tells, or raise as `_follow`."""
-        found = self._follow(context, view, view.size)
+        found = self._follow(context, view, lambda path, _: view.size(path))
         if found is None:
             return None
         manifest, size = found
         if size != manifest.size:
             name = self._place.full_name(_beside(context, manifest))
             raise OutputLostError(f"{name} {_other_size(size, manifest)}; {_REMEDY}", where=_where(context))
+        if manifest.encoding == "path" and (wrong := self._lost_beside(context, manifest)):
+            raise OutputLostError(
+                f"{self._place.full_name(_beside(context, manifest))} {wrong}; {_REMEDY}", where=_where(context)
+            )
         return manifest
 
     def _find(self, context: OutputContext, view: View) -> Manifest | None:
@@ -282,49 +375,6 @@ class FsIOManager(MemoizableIOManager):
             return self._find(context, self._place)
 
 
-class _HashedFile:
-    """A file whose content is hashed as it is written.
-
-    Attributes:
-        error: What the place raised, which is no fault of the value.
-    """
-
-    __slots__ = ("_file", "error", "hasher")
-
-    def __init__(self, file: WritableFile) -> None:
-        self._file = file
-        self.hasher = Hasher()
-        self.error: Exception | None = None
-
-    def write(self, data: bytes | memoryview, /) -> int:
-        try:
-            self._file.write(data)
-        except Exception as error:
-            self.error = error
-            raise
-        return self.hasher.write(data)
-
-    def close(self) -> None:
-        try:
-            self._file.close()
-        except Exception as error:
-            self.error = error
-            raise
-
-
-def _difference(manifest: Manifest, file: BufferedIOBase) -> str | None:
-    """Say in what a data file is not what its manifest tells, as the end of a sentence."""
-    hasher = Hasher()
-    buffer = memoryview(bytearray(min(manifest.size, _CHUNK) + 1))
-    while count := file.readinto(buffer):
-        hasher.write(buffer[:count])
-    if hasher.size != manifest.size:
-        return _other_size(hasher.size, manifest)
-    if hasher.hexdigest() != manifest.digest:
-        return "does not hold what was stored: its digest differs"
-    return None
-
-
 def _other_size(size: int, manifest: Manifest) -> str:
     return f"has {size:,} bytes, and {manifest.size:,} were stored"
 
@@ -343,33 +393,3 @@ def _beside(context: OutputContext, manifest: Manifest) -> str:
 
 def _where(context: OutputContext) -> str:
     return f"output {context.name!r} of step {context.step_key!r}"
-
-
-class FsConfig(Struct, frozen=True):
-    """The config of the IO manager `fs`.
-
-    Attributes:
-        base_dir: Where outputs are kept: a folder, or any URL that fsspec can open
-            (``s3://bucket/prefix``). Where it is not set: the storage of memo's own home.
-    """
-
-    base_dir: str | None = None
-
-
-def _create(init_context: Any) -> FsIOManager:
-    config: FsConfig | None = init_context.resource_config
-    base_dir = config.base_dir if config is not None else None
-    if base_dir is None:
-        base_dir = init_context.storage_dir
-    if base_dir is None:
-        raise StorageError("the IO manager 'fs' has no base_dir, and there is no home to keep outputs in: set base_dir")
-    return FsIOManager(base_dir)
-
-
-FS = IOManagerSpec(
-    name="fs",
-    create=_create,
-    config_schema=FsConfig,
-    description="Keeps outputs as pickles in files, in a folder or at any URL that fsspec can open.",
-)
-"""What the entry point `fs` offers."""

@@ -10,12 +10,15 @@ from msgspec.json import Decoder, Encoder
 from memo.contracts.io_manager import Provenance
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from memo.contracts.io_manager import OutputContext
 
 __all__ = ["FORMAT", "Manifest", "decode", "encode", "manifest_of"]
 
-FORMAT = 1
-"""The number of the layout below; a manifest with a higher one was written by a newer memo."""
+FORMAT = 2
+"""The number of the layout below; a manifest with a higher one was written by a newer memo. Format 1 had pickles
+only, each a plain pickle file: it is read as it was."""
 
 
 class Manifest(Struct, frozen=True, omit_defaults=True):
@@ -23,7 +26,7 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         format: The layout of this record.
-        encoding: How the value is encoded in the data file: `pickle`.
+        encoding: How the value is encoded in the data file: `pickle`, `arrow`, `numpy` and so on.
         data: The name of the data file, which lies beside the manifest.
         size: Bytes in the data file.
         digest: xxh3-128 of the data file, as 32 hexadecimal digits.
@@ -31,6 +34,9 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
         step_key: The step that stored it; another step of the same version may have made it its own since.
         version: The output's version, None where it is stored under its run.
         run_id: The run that stored it.
+        form: Which of the types that the encoding takes the value was.
+        mtime_ns: The time of modification that the data file was given (`Place.seal`): as long as it has it, nobody
+            has written to the file since.
     """
 
     format: int
@@ -44,13 +50,24 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
     run_id: str | None = None
     mapping_key: str | None = None
     provenance: Provenance = Provenance()
+    form: str = ""
+    mtime_ns: int | None = None
 
 
 encode = Encoder().encode
 _decoder = Decoder(Manifest)
 
 
-def manifest_of(context: OutputContext, *, encoding: str, data: str, size: int, digest: str) -> Manifest:
+def manifest_of(
+    context: OutputContext,
+    *,
+    encoding: str,
+    form: str,
+    data: str,
+    size: int,
+    digest: str,
+    mtime_ns: int | None,
+) -> Manifest:
     """Make the manifest of a value whose data file is written."""
     return Manifest(
         FORMAT,
@@ -64,16 +81,18 @@ def manifest_of(context: OutputContext, *, encoding: str, data: str, size: int, 
         _optional(context.run_id),
         _optional(context.mapping_key or None),
         context.provenance,
+        form,
+        mtime_ns,
     )
 
 
-def decode(raw: bytes, context: OutputContext, *, encoding: str, stem: str) -> Manifest:
+def decode(raw: bytes, context: OutputContext, *, encodings: Collection[str], stem: str) -> Manifest:
     """Read a manifest, and see that it is one of this very output.
 
     Args:
         raw: What stands in the manifest's file.
         context: The output that it must belong to.
-        encoding: The encoding that the reader can read.
+        encodings: Those that the reader can read.
         stem: What the name of the data file must begin with; the file lies beside the manifest, nowhere else.
 
     Raises:
@@ -83,10 +102,11 @@ def decode(raw: bytes, context: OutputContext, *, encoding: str, stem: str) -> M
         manifest = _decoder.decode(raw)
     except (DecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"is not a whole manifest ({error})") from None
-    if manifest.format != FORMAT:
-        raise ValueError(f"has format {manifest.format}, and this memo reads format {FORMAT}")
-    if manifest.encoding != encoding:
-        raise ValueError(f"names a value encoded as {manifest.encoding!r}; this IO manager reads {encoding!r}")
+    if not 1 <= manifest.format <= FORMAT:
+        raise ValueError(f"has format {manifest.format}, and this memo reads formats up to {FORMAT}")
+    if manifest.encoding not in encodings:
+        known = " or ".join(map(repr, sorted(encodings)))
+        raise ValueError(f"names a value encoded as {manifest.encoding!r}; this IO manager reads {known}")
     if not manifest.data.startswith(f"{stem}.") or "/" in manifest.data:
         raise ValueError(f"names the data file {manifest.data!r}, which cannot be its own")
     ours = (

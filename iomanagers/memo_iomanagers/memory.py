@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from memo.contracts.io_manager import IOManagerSpec, MemoizableIOManager
 from memo.errors import OutputLostError
+from memo_iomanagers.encodings.tables import READER, as_wanted, form_of
 
 if TYPE_CHECKING:
     from memo.contracts.io_manager import InputContext, OutputContext
@@ -16,7 +17,8 @@ __all__ = ["MEM", "MemIOManager"]
 class MemIOManager(MemoizableIOManager):
     """Keeps the values themselves, as long as it lives.
 
-    What a reader changes in a value, the next reader sees changed.
+    What a reader changes in a value, the next reader sees changed. A stream of batches, which can be read once
+    only, is kept as the table it makes; every reader gets a stream of its own.
     """
 
     def __init__(self) -> None:
@@ -28,7 +30,7 @@ class MemIOManager(MemoizableIOManager):
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
         """Keep a value, in place of the one kept under the same name if there is one."""
-        self._values[_key(context)] = obj
+        self._values[_key(context)] = _Table(obj.read_all()) if form_of(obj) == READER else obj
 
     def load_input(self, context: InputContext) -> Any:
         """Give the value of ``context.upstream_output``.
@@ -40,16 +42,26 @@ class MemIOManager(MemoizableIOManager):
         output = context.upstream_output
         assert output is not None
         try:
-            return self._values[_key(output)]
+            value = self._values[_key(output)]
         except KeyError:
             raise OutputLostError(
                 "is not in the memory of this process",
                 where=f"output {output.name!r} of step {output.step_key!r}",
             ) from None
+        return as_wanted(value.table.to_reader() if type(value) is _Table else value, context.dagster_type)
 
     def has_output(self, context: OutputContext) -> bool:
         """Say whether the output is kept here."""
         return _key(context) in self._values
+
+
+class _Table:
+    """What a stream was made of."""
+
+    __slots__ = ("table",)
+
+    def __init__(self, table: Any) -> None:
+        self.table = table
 
 
 def _key(context: OutputContext) -> tuple[object, ...]:

@@ -7,9 +7,12 @@ import pickle
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from memo_iomanagers.encodings.encoding import type_name
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from io import BufferedIOBase
+    from collections.abc import Iterator, Sequence
+
+    Buffer = bytes | memoryview
 
 __all__ = ["explain_dump", "explain_load"]
 
@@ -25,12 +28,17 @@ def explain_dump(value: object, error: Exception) -> str:
         path, part = "value", value
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if part is value:
-        return f"a {_type_name(value)} cannot be pickled ({said})"
-    return f"{path}, a {_type_name(part)}, cannot be pickled ({said})"
+        return f"a {type_name(value)} cannot be pickled ({said})"
+    return f"{path}, a {type_name(part)}, cannot be pickled ({said})"
 
 
-def explain_load(file: BufferedIOBase, error: Exception) -> tuple[bool, str]:
+def explain_load(head: Buffer, buffers: Sequence[Buffer], error: Exception) -> tuple[bool, str]:
     """Say why a value could not be loaded from a pickle that is whole.
+
+    Args:
+        head: The pickle.
+        buffers: Those that it leaves out.
+        error: What loading it raised.
 
     Returns:
         Whether storing the value afresh is the remedy, as where a class was renamed since; and the end of
@@ -38,7 +46,9 @@ def explain_load(file: BufferedIOBase, error: Exception) -> tuple[bool, str]:
     """
     if isinstance(error, pickle.UnpicklingError | EOFError):
         return True, f"is no pickle ({error})"
-    reader = _NamingUnpickler(file)
+    from io import BytesIO
+
+    reader = _NamingUnpickler(BytesIO(head), buffers=buffers)
     with suppress(Exception):  # only what the reader came upon counts
         reader.load()
     if reader.missing is not None:
@@ -146,11 +156,5 @@ def _brief(value: object) -> str:
     try:
         shown = repr(value)
     except Exception:  # noqa: BLE001 - a user's repr may raise anything
-        shown = f"<{_type_name(value)}>"
+        shown = f"<{type_name(value)}>"
     return shown if len(shown) <= 60 else f"{shown[:57]}…"
-
-
-def _type_name(value: object) -> str:
-    """The name of a value's type as its user knows it."""
-    kind = type(value)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -108,8 +108,12 @@ class Place(View):
         """
 
     @abstractmethod
-    def open(self, path: str) -> BufferedIOBase:
+    def open(self, path: str, size: int | None = None) -> BufferedIOBase:
         """Open a file for reading.
+
+        Args:
+            path: The file.
+            size: How many bytes it should have, where that is known.
 
         Raises:
             FileNotFoundError: It is not there.
@@ -118,6 +122,26 @@ class Place(View):
     @abstractmethod
     def remove(self, path: str) -> None:
         """Remove a file as far as that can be done."""
+
+    @abstractmethod
+    def remove_folder(self, path: str) -> None:
+        """Remove a folder with all that is in it, as far as that can be done."""
+
+    def folder(self, path: str) -> str | None:  # noqa: ARG002 - elsewhere there is none
+        """Name a folder of this machine; None where the place is elsewhere."""
+        return None
+
+    def seal(self, path: str, *, mode: int | None = None) -> int | None:  # noqa: ARG002 - elsewhere it cannot be
+        """Give a whole file a time of modification that nothing else has, so that writing to it shows.
+
+        Args:
+            path: The file.
+            mode: Its permissions from now on.
+
+        Returns:
+            The time, in ns since 1970; None where there is no such thing.
+        """
+        return None
 
     @abstractmethod
     def view(self, paths: Iterable[str]) -> View:
@@ -176,11 +200,29 @@ class _LocalPlace(Place):
             file.abandon()
             raise
 
-    def open(self, path: str) -> BufferedIOBase:
+    def open(self, path: str, size: int | None = None) -> BufferedIOBase:  # noqa: ARG002 - it makes no difference here
         return open(f"{self._folder}/{path}", "rb")
 
     def remove(self, path: str) -> None:
         _unlink(self.full_name(path))
+
+    def remove_folder(self, path: str) -> None:
+        from shutil import rmtree
+
+        rmtree(self.full_name(path), ignore_errors=True)
+
+    def folder(self, path: str) -> str | None:
+        return self.full_name(path)
+
+    def seal(self, path: str, *, mode: int | None = None) -> int | None:
+        name = self.full_name(path)
+        if mode is not None:
+            os.chmod(name, mode)
+        written = os.stat(name)
+        # Clocks tick every few milliseconds, too slowly to tell two writes apart: a random time does.
+        chosen = written.st_mtime_ns - 1 - int.from_bytes(os.urandom(4))
+        os.utime(name, ns=(written.st_atime_ns, chosen))
+        return chosen if os.stat(name).st_mtime_ns == chosen else None
 
     def view(self, paths: Iterable[str]) -> View:  # noqa: ARG002 - asking here costs no more later
         return self
@@ -263,14 +305,34 @@ class _RemotePlace(Place):
     def put(self, path: str, data: bytes, *, aside: str) -> None:  # noqa: ARG002 - a put is one step already
         self._fs.pipe_file(self._full(path), data)
 
-    def open(self, path: str) -> BufferedIOBase:
+    def open(self, path: str, size: int | None = None) -> BufferedIOBase:
         from io import BytesIO
 
-        return BytesIO(self.read(path))
+        if not self.shared or (self.size(path) if size is None else size) <= _SLICE:
+            return BytesIO(self.read(path))
+        return self._fetched(path)
+
+    def _fetched(self, path: str) -> BufferedIOBase:
+        """A copy in a file of this machine that goes when it is closed: a large value is mapped from there."""
+        from shutil import copyfileobj
+        from tempfile import TemporaryFile
+
+        file = TemporaryFile(prefix="memo-")  # noqa: SIM115 - the caller closes it
+        try:
+            with self._fs.open(self._full(path), "rb") as remote:
+                copyfileobj(remote, file, _SLICE)
+        except BaseException:
+            file.close()
+            raise
+        return file
 
     def remove(self, path: str) -> None:
         with suppress(Exception):  # what no manifest names is never seen
             self._fs.rm_file(self._full(path))
+
+    def remove_folder(self, path: str) -> None:
+        with suppress(Exception):
+            self._fs.rm(self._full(path), recursive=True)
 
     def view(self, paths: Iterable[str]) -> View:
         wanted = set(paths)

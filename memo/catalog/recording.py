@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from memo.catalog.claiming import end_claims, is_still_its_own
 from memo.catalog.history import aliases, as_array, content_digests
 from memo.catalog.packing import VersionSet, pack, pack_recipe, pack_some, pack_text, storable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from sqlite3 import Connection
 
     from memo.contracts.run_store import Materialization, Recipe, RunRecord
@@ -230,12 +231,19 @@ def recipe_row(recipe: Recipe) -> Row:
     return digest, storable(recipe.version), packed
 
 
-def add_materializations(connection: Connection, rows: StepRows, sources: Mapping[str, str]) -> None:
-    """Add materializations in the place of earlier ones of the same step in the same run."""
+def add_materializations(
+    connection: Connection, rows: StepRows, sources: Mapping[str, str], claimed: Collection[str] = ()
+) -> None:
+    """Add materializations in the place of earlier ones of the same step in the same run, and end their claims."""
     numbered = list(enumerate(rows.by_step.values(), start=latest_id(connection) + 1))
-    _note_replaced(connection, numbered)
+    changed = _note_replaced(connection, numbered)
     connection.executemany(_END_REPLACING, {(row[_VERSION],) for row, _ in rows.by_step.values()} - {(None,)})
     made = {(row[_VERSION], row[_RUN_ID]) for row, _ in rows.by_step.values() if row[_VERSION] is not None}
+    for version, run_id in made:
+        # Another run thought this one dead and ran the version too: whose outputs stand there, nobody knows.
+        if version in changed and version in claimed and not is_still_its_own(connection, run_id, version):
+            begin_replacing(connection, run_id, [version])
+    end_claims(connection, [pair for pair in made if pair[0] in claimed])
     connection.executemany(_KEEP_REPLACING, [(run_id, version) for version, run_id in made])
     connection.executemany(_END_ADOPTION, made)
     connection.executemany(_DROP_MATERIALIZATION, rows.by_step)
@@ -265,7 +273,7 @@ def _add_sources(connection: Connection, sources: Mapping[str, str]) -> None:
         )
 
 
-def _note_replaced(connection: Connection, numbered: list[tuple[int, tuple[Row, list[Row]]]]) -> None:
+def _note_replaced(connection: Connection, numbered: list[tuple[int, tuple[Row, list[Row]]]]) -> set[str]:
     """Note which versions get another content than they had: what was equal to the old one no longer is."""
     after = {
         row[_VERSION]: (number, {output[_OUTPUT_NAME]: output[_CONTENT_DIGEST] for output in outputs})
@@ -277,10 +285,9 @@ def _note_replaced(connection: Connection, numbered: list[tuple[int, tuple[Row, 
     equal = aliases(connection, list(after))
     contents = content_digests(connection, list(equal.values()))
     before |= {version: contents[stored] for version, stored in equal.items() if stored in contents}
-    connection.executemany(
-        _ADD_REPLACED,
-        [(version, after[version][0]) for version, held in before.items() if held != after[version][1]],
-    )
+    changed = {version for version, held in before.items() if held != after[version][1]}
+    connection.executemany(_ADD_REPLACED, [(version, after[version][0]) for version in changed])
+    return changed
 
 
 def begin_replacing(connection: Connection, run_id: str, versions: Sequence[str]) -> None:

@@ -185,6 +185,21 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
                 at REAL NOT NULL
             ) WITHOUT ROWID
             """,
+            # What is running now; empty while nothing runs. A row goes in the transaction that records the step's
+            # materialization. `since` is the last id that materializations had drawn when it was claimed: one of the
+            # version by another run with a higher id says that both have stored it.
+            """
+            CREATE TABLE claims (
+                version TEXT PRIMARY KEY,
+                run_id TEXT NOT NULL,
+                step_key TEXT NOT NULL,
+                host TEXT NOT NULL,
+                pid INTEGER NOT NULL,
+                pid_started TEXT NOT NULL,
+                lease_until REAL NOT NULL,
+                since INTEGER NOT NULL
+            ) WITHOUT ROWID
+            """,
         ),
     ),
 )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memo.catalog import history, outside, reading, recording, standing, vouching
+from memo.catalog import claiming, history, outside, reading, recording, standing, vouching
 from memo.catalog.connection import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from memo.contracts.run_store import (
         Acceptance,
         Adoption,
+        Claim,
         FileDigest,
         KnownStamp,
+        Made,
         Materialization,
         Recipe,
         RunRecord,
@@ -138,6 +140,10 @@ class Catalog:
         """What external sources were when they were last reached, by the source's name."""
         return self._database.ask(lambda connection: outside.known_stamps(connection, sources), {}) if sources else {}
 
+    def mark(self) -> int:
+        """How far the history has come: a number that grows with everything that is stored."""
+        return self._database.ask(recording.latest_id, 0)
+
     def accepted(self) -> Mapping[str, str]:
         """The acceptances that hold: version -> the stored version that stands for it."""
         return self._database.ask(vouching.accepted, {})
@@ -162,16 +168,35 @@ class Catalog:
         self,
         materializations: Iterable[Materialization],
         sources: Mapping[str, str],
+        *,
+        claimed: Collection[str] = (),
     ) -> None:
         """Add materializations with their recipes, and source texts by digest, in one transaction.
 
-        A run keeps one materialization a step, the latest.
+        A run keeps one materialization a step, the latest. The claims on the `claimed` versions end with it; a version
+        of which another run has stored another content meanwhile counts as unfinished.
         """
         rows = recording.StepRows()
         for materialization in materializations:
             rows.add_materialization(materialization)
         if rows.by_step or sources:
-            self._database.write(lambda connection: recording.add_materializations(connection, rows, sources))
+            self._database.write(lambda connection: recording.add_materializations(connection, rows, sources, claimed))
+
+    def claim(self, wanted: Claim, *, since: int | None, gone: Claim | None = None) -> Claim | Made:
+        """Claim a version that is about to be run, in one transaction; see `RunStore.claim`."""
+        return self._database.write(lambda connection: claiming.claim(connection, wanted, since, gone))
+
+    def claims(self, versions: Sequence[str]) -> Mapping[str, Claim]:
+        """The claims that there are on these versions, whatever they are worth."""
+        return self._database.ask(lambda connection: claiming.claims(connection, versions), {}) if versions else {}
+
+    def renew_claims(self, run_id: str, now: float, lease_until: float) -> None:
+        """Renew all claims of a run, in one transaction; those that nobody has renewed for a day are forgotten."""
+        self._database.write(lambda connection: claiming.renew(connection, run_id, now, lease_until))
+
+    def release_claims(self, run_id: str, versions: Iterable[str]) -> None:
+        """End claims of a run on versions that it has not stored."""
+        self._database.write(lambda connection: claiming.release(connection, run_id, versions))
 
     def begin_replacing(self, run_id: str, versions: Sequence[str]) -> None:
         """Record, before it is done, that what is stored under these versions is going to be replaced."""

@@ -88,7 +88,12 @@ class LiveScreen:
             steps.add_row(self._spinner, key, Text(seconds_text(now - started), justify="right"), Text(usual, "dim"))
         if len(running) > _SHOWN_STEPS:
             steps.add_row("", f"and {len(running) - _SHOWN_STEPS} more")
-        if running:
+        held = dict(progress.waiting)
+        for key, whom in list(held.items())[:_SHOWN_STEPS]:
+            steps.add_row(self._spinner, key, "", Text(f"waits for run {whom}", "dim"))
+        if len(held) > _SHOWN_STEPS:
+            steps.add_row("", f"and {len(held) - _SHOWN_STEPS} more that wait for other runs")
+        if running or held:
             yield steps
         done = max(self._total - len(expected), 0)
         bar = Table.grid(padding=(0, 1))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from memo.cli.text import seconds_text, styled, tell
 from memo.cli.verdicts import plan_text, reason_text, warning_lines
 from memo.events import EventType
-from memo.planning import Verdict
+from memo.planning import Reason, Verdict
 
 if TYPE_CHECKING:
     from memo.cli.live import LiveScreen
@@ -39,6 +39,8 @@ class Progress:
         self.plan: Plan | None = None
         self.running: dict[str, float] = {}
         """When each running step started, on the monotonic clock."""
+        self.waiting: dict[str, str] = {}
+        """For each step that waits for another run: the id of that run, and its process."""
         self.to_end: dict[str, float | None] = {}
         """The steps that are still to end, with the seconds they are expected to take."""
         self._chains: dict[str, float] | None = None
@@ -52,6 +54,7 @@ class Progress:
             EventType.STEP_SUCCESS: self._succeeded,
             EventType.STEP_FAILURE: self._failed,
             EventType.STEP_UP_FOR_RETRY: self._up_for_retry,
+            EventType.STEP_WAITING: self._waits,
             EventType.STEP_REUSED: self._reused,
             EventType.STEP_SKIPPED: self._skipped,
             EventType.STEP_CANCELED: self._canceled,
@@ -95,6 +98,7 @@ class Progress:
             self._screen.close()
             self._screen = None
         self.running.clear()
+        self.waiting.clear()
 
     def line(self, text: str, style: str | None = None) -> None:
         """Tell a line."""
@@ -118,11 +122,13 @@ class Progress:
 
     def _ended(self, key: str) -> None:
         self.running.pop(key, None)
+        self.waiting.pop(key, None)
         self.to_end.pop(key, None)
         if self._screen is not None:
             self._screen.changed()
 
     def _started(self, key: str, event: Event) -> None:
+        self.waiting.pop(key, None)
         self.running[key] = monotonic()
         if self._verbose:
             self.line(f"{key}: {'started' if event.attempt == 0 else f'attempt {event.attempt + 1}'}")
@@ -154,10 +160,16 @@ class Progress:
         error = error_text(event.error, event.message)
         self.line(f"{key}: attempt {event.attempt + 1} failed: {error}; the next one in {wait}", "yellow")
 
+    def _waits(self, key: str, event: Event) -> None:
+        self.waiting[key] = f"{event.data.get('for_run', '')} (pid {event.data.get('pid', '')})"
+        self.line(f"{key}: {event.message}")
+
     def _reused(self, key: str, event: Event) -> None:
+        has_waited = key in self.waiting
         self._ended(key)
-        if self._each:
-            self.line(f"{key}: reused ({event.data.get('reason', '')})")
+        if self._each or has_waited:
+            made_by = f": {event.data['detail']}" if event.data.get("reason") == Reason.MADE_MEANWHILE.value else ""
+            self.line(f"{key}: reused ({event.data.get('reason', '')}{made_by})")
 
     def _skipped(self, key: str, event: Event) -> None:
         self._ended(key)

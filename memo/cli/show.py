@@ -22,6 +22,7 @@ _STYLES = {
     "failure": "red",
     "canceled": "yellow",
     "blocked": "yellow",
+    "waiting": "yellow",
 }
 _MEMO_OWN = ("memo/parent_run_id", "memo/root_run_id", ADOPTED_TAG)
 
@@ -56,6 +57,16 @@ def show(run_id: str, home: str | None, as_json: bool) -> int:
     return 0
 
 
+def _waiting(record: RunRecord, events: Sequence[Event]) -> dict[str, str]:
+    """The steps of a run that wait for another run now, and for which."""
+    from memo.cli.opening import status_of
+
+    if status_of(record) != "RUNNING":
+        return {}
+    latest = {event.step_key: event for event in events if event.step_key is not None}
+    return {key: event.message for key, event in latest.items() if event.kind.value == "STEP_WAITING"}
+
+
 class _Shown:
     """A run, put together from its record, its events and what it stored."""
 
@@ -67,7 +78,6 @@ class _Shown:
         *,
         is_unverified: bool,
     ) -> None:
-
         self.record = record
         self.adopted: dict[str, bool] | None = None
         if ADOPTED_TAG in record.tags:
@@ -76,7 +86,8 @@ class _Shown:
         self.errors: dict[str, ErrorInfo] = {}
         self.seconds: dict[str, float] = {each.step_key: each.seconds for each in stored}
         self.metadata: dict[str, dict[str, Any]] = {}
-        outcomes: dict[str, str] = {}
+        self.waiting = _waiting(record, events)
+        outcomes = dict.fromkeys(self.waiting, "waiting")
         for event in events:
             if event.step_key is None:
                 continue
@@ -161,6 +172,8 @@ class _Shown:
         yield from table(header, rows, styles=[_STYLES.get(row[0]) for row in rows], right=(4, 5))
         for key, facts in self.metadata.items():
             yield f"{key}: {', '.join(f'{name} = {value}' for name, value in facts.items())}"
+        for key, message in self.waiting.items():
+            yield f"{key}: {message}"
         if record.ended_at is not None:
             yield summary_line(record)
         for key, error in self.errors.items():

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["content_digest"]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from memo.content.tables import TableDigest
+
+__all__ = ["content_digest", "table_digest"]
 
 
 def content_digest(value: object) -> str | None:
@@ -21,3 +26,14 @@ def content_digest(value: object) -> str | None:
     from memo.content.digesting import take_digest  # which needs pickle: a run that stores nothing does not
 
     return take_digest(value)
+
+
+def table_digest(schema: Any) -> TableDigest:
+    """Begin the digest of a table that comes batch by batch; it is that of the whole table.
+
+    Args:
+        schema: The Arrow schema of the batches.
+    """
+    from memo.content.tables import TableDigest
+
+    return TableDigest(schema)

@@ -28,7 +28,7 @@ from memo.ownership import owner_of_module
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["STAND_INS", "NoDigestError", "refuse_users", "take_digest"]
+__all__ = ["STAND_INS", "NoDigestError", "StandIn", "refuse_users", "take_digest"]
 
 _LIMIT = 256 * 1024 * 1024
 """Bytes of stream before giving up: shared parts are written out at every place they occur, which can grow
@@ -77,6 +77,22 @@ def refuse_users(module: str | None) -> None:
     """
     if owner_of_module(module) == "user":
         raise NoDigestError
+
+
+class StandIn:
+    """Stands for a value that is never there as a whole.
+
+    Attributes:
+        kind: The class of the value.
+        parts: What `STAND_INS` would give for it.
+    """
+
+    def __init__(self, kind: type, parts: object) -> None:
+        self.kind = kind
+        self.parts = parts
+
+
+STAND_INS[StandIn] = lambda stand_in: stand_in.parts
 
 
 class _Seen:
@@ -165,6 +181,8 @@ class _ContentPickler(pickle.Pickler):
         self._seen.mutable[id(obj)] = (len(self._seen.mutable), obj)
         if parts_of is None:
             return None
+        if kind is StandIn:
+            kind = obj.kind
         self._seen.note(kind.__module__)
         return (f"{kind.__module__}.{kind.__qualname__}", _digest(parts_of(obj), self._seen))
 

@@ -44,11 +44,20 @@ class Provenance(Struct, frozen=True):
 
 
 class StoredValue(Struct, frozen=True):
-    """What an IO manager may report of a value it stored, through `OutputContext.report_stored`."""
+    """What an IO manager may report of a value it stored, through `OutputContext.report_stored`.
+
+    Attributes:
+        place: Where it is, as people find it.
+        size: In bytes.
+        digest: Of those bytes.
+        content_digest: The digest of the value's content, which then counts instead of what the value itself would
+            tell: of a path, what it leads to.
+    """
 
     place: str | None = None
     size: int | None = None
     digest: str | None = None
+    content_digest: str | None = None
 
 
 def run_log() -> Logger:
@@ -238,6 +247,13 @@ class IOManager(ABC):
         Raises:
             OutputLostError: The stored output is not whole or is gone; the engine then runs its step again.
         """
+
+    def content_digest_of(self, context: OutputContext, obj: Any) -> str | None:  # noqa: ARG002 - most need neither
+        """The digest of what a value stands for, where that is not the value itself: of a path, what it leads to.
+
+        It is the one that `handle_output` reports (`StoredValue.content_digest`). None where the value tells it.
+        """
+        return None
 
     def shares_between_processes(self) -> bool:
         """Whether a value stored by one process can be loaded by another; False for memory."""

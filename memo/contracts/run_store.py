@@ -9,14 +9,16 @@ from msgspec import Struct, field
 from memo.events import Event, RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 __all__ = [
     "Acceptance",
     "Adoption",
+    "Claim",
     "FileDigest",
     "History",
     "KnownStamp",
+    "Made",
     "Materialization",
     "OutputRecord",
     "Recipe",
@@ -231,6 +233,37 @@ class Adoption(Struct, frozen=True):
     at: float
 
 
+class Claim(Struct, frozen=True):
+    """A run's word that it is running a step version: others that need it wait, and reuse what it stores.
+
+    Attributes:
+        step_key: What the version is called in the run.
+        host: The machine as it has been up since, and its space of process ids.
+        pid: Of the process that has the run.
+        pid_started: When that process began, in words that are the same for it only; empty where that is unknown.
+        lease_until: When the claim has run out if it is not renewed, in seconds since 1970.
+    """
+
+    version: str
+    run_id: str
+    step_key: str
+    host: str
+    pid: int
+    pid_started: str
+    lease_until: float
+
+
+class Made(Struct, frozen=True):
+    """Word that a run has stored a version that another was about to run.
+
+    Attributes:
+        mark: As of `History.mark`, just after it.
+    """
+
+    run_id: str
+    mark: int
+
+
 class UndeclaredRead(Struct, frozen=True):
     """Something that a step was seen to read and that its version does not cover.
 
@@ -300,6 +333,10 @@ class History(Protocol):
         """What external sources were when they were last reached, by what tells a source from all others."""
         ...
 
+    def mark(self) -> int:
+        """How far the history has come: a number that grows with everything that is stored."""
+        ...
+
     def accepted(self) -> Mapping[str, str]:
         """The acceptances that hold: version -> the stored version that stands for it."""
         ...
@@ -324,8 +361,44 @@ class RunStore(History, Protocol):
         self,
         materializations: Iterable[Materialization],
         sources: Mapping[str, str],
+        *,
+        claimed: Collection[str] = (),
     ) -> None:
-        """Add materializations with their recipes, and source texts by digest, in one transaction."""
+        """Add materializations with their recipes, and source texts by digest, in one transaction.
+
+        Args:
+            materializations: What was stored.
+            sources: Source texts by digest.
+            claimed: The versions among them that their run had claimed: the claims end in the same transaction. Where
+                another run took one over meanwhile and has stored another content, nobody knows which stands there,
+                and the version counts as unfinished.
+        """
+        ...
+
+    def claim(self, wanted: Claim, *, since: int | None, gone: Claim | None = None) -> Claim | Made:
+        """Claim a version that is about to be run, in one transaction.
+
+        Args:
+            wanted: The claim to make. A run may claim again what it has claimed.
+            since: A mark: where another run has stored the version after it, that is the answer. None to run anyway.
+            gone: The claim of another that is known to be worth nothing any more; it is taken over if it still is
+                exactly as it was then.
+
+        Returns:
+            The claim that holds now, which is `wanted` or another's; or which run has made the version meanwhile.
+        """
+        ...
+
+    def claims(self, versions: Sequence[str]) -> Mapping[str, Claim]:
+        """The claims that there are on these versions, whatever they are worth."""
+        ...
+
+    def renew_claims(self, run_id: str, now: float, lease_until: float) -> None:
+        """Renew all claims of a run, in one transaction."""
+        ...
+
+    def release_claims(self, run_id: str, versions: Iterable[str]) -> None:
+        """End claims of a run on versions that it has not stored."""
         ...
 
     def begin_replacing(self, run_id: str, versions: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from memo.contracts.executor import Address, StepTask
-from memo.contracts.run_store import Materialization
+from memo.contracts.run_store import Claim, Materialization
 from memo.events import ErrorInfo, Event, EventType
 from memo.execution.retries import retry_after
 from memo.execution.step import inputs_of
@@ -27,12 +27,10 @@ if TYPE_CHECKING:
     from memo.contracts.run_store import History, OutputRecord
     from memo.definition.job import JobDefinition
     from memo.definition.step import FromOutput
+    from memo.execution.claims import Claims
     from memo.execution.recording import Recorder
     from memo.execution.storage import StepStorage
     from memo.planning import Plan
-
-_LOSSES_BEFORE_FAILURE = 3
-"""How often one step may find its inputs lost: an IO manager may lose whatever it is given."""
 
 
 class Phase(Enum):
@@ -44,7 +42,15 @@ class Phase(Enum):
     READY = "could start"
     RUNNING = "with the executor"
     RESTING = "waits before another attempt"
+    HELD = "waits for another run, which is running it"
     ENDED = "has an outcome"
+
+
+_TO_COME = frozenset({Phase.UNDECIDED, Phase.TO_RUN, Phase.READY, Phase.RUNNING, Phase.RESTING, Phase.HELD})
+"""The phases of steps that will have an outcome."""
+
+_LOSSES_BEFORE_FAILURE = 3
+"""How often one step may find its inputs lost: an IO manager may lose whatever it is given."""
 
 
 class RunLoop:
@@ -58,6 +64,7 @@ class RunLoop:
         storage: The run's IO managers.
         history: The catalog, asked what is stored under a content key; None without memoization.
         recorder: Told what happens.
+        claims: What is claimed so that no other run of the home runs it too; None where no run could know.
         clock: Seconds that only grow, for retries.
         random: A number from 0 to 1, for their jitter.
     """
@@ -72,6 +79,7 @@ class RunLoop:
         storage: StepStorage,
         history: History | None,
         recorder: Recorder,
+        claims: Claims | None = None,
         clock: Callable[[], float] = monotonic,
         random: Callable[[], float] | None = None,
     ) -> None:
@@ -82,9 +90,12 @@ class RunLoop:
         self.storage = storage
         self.history = history
         self.recorder = recorder
+        self.claims = claims
         self.clock = clock
         self.random = random
         self.outcomes: dict[str, str] = dict.fromkeys(plan.steps, "")
+        self.reasons: dict[str, str] = {}
+        """Why a step's outcome is what it is, where the plan could not know."""
         self.addresses: dict[str, Mapping[str, Address]] = dict(plan.outside)
         self.errors: dict[str, ErrorInfo] = {}
         self.exceptions: dict[str, BaseException] = {}
@@ -98,6 +109,8 @@ class RunLoop:
         self._ready: list[tuple[int, int, str]] = []
         self._resting: list[tuple[float, str]] = []
         self._running: set[str] = set()
+        self._marks: dict[str, int] = {}
+        """For steps that were looked for after the plan was made: how far the history had come then."""
         self._unfinished = history.unfinished() if history is not None else frozenset[str]()
         """Versions that a run of the past began to replace, and did not: nobody knows which content stands there."""
         self._order = {key: index for index, key in enumerate(plan.steps)}
@@ -111,7 +124,7 @@ class RunLoop:
         self._start()
         try:
             self._settle_all()
-            while self._ready or self._running or self._resting:
+            while self._ready or self._running or self._resting or self._is_held_up:
                 self._submit()
                 for outcome in self.executor.outcomes(self._patience()):
                     self._take(outcome)
@@ -181,8 +194,7 @@ class RunLoop:
         planned = self.plan.steps[key]
         parents = self.job.steps[key].parents()
         twin = [planned.detail] if planned.reason is Reason.SAME_VERSION else []
-        open_phases = {Phase.UNDECIDED, Phase.TO_RUN, Phase.READY, Phase.RUNNING, Phase.RESTING}
-        if self._wait(key, [each for each in (*parents, *twin) if self._phase.get(each) in open_phases]):
+        if self._wait(key, [each for each in (*parents, *twin) if self._phase.get(each) in _TO_COME]):
             return False
         if any(self.outcomes.get(parent) in {"failure", "blocked", "canceled"} for parent in parents):
             self._end(key, "blocked")
@@ -252,6 +264,14 @@ class RunLoop:
         self.addresses[key] = self.storage.addresses(self.job.steps[key], stored_as)
         self._reused(key, {"reason": reason.value, "stored_as": stored_as})
 
+    def _reuse_made(self, key: str, version: str, run_id: str) -> None:
+        """Reuse what another run has stored since the plan was made."""
+        assert self.history is not None
+        self.addresses[key] = self.storage.addresses(self.job.steps[key], version)
+        self._digests[key] = self.history.content_digests([version]).get(version, {})
+        self.reasons[key] = f"{Reason.MADE_MEANWHILE.value}: run {run_id}"
+        self._reused(key, {"reason": Reason.MADE_MEANWHILE.value, "detail": f"run {run_id}", "stored_as": version})
+
     def _reuse_twin(self, key: str, owner: str) -> None:
         self.addresses[key] = self.addresses[owner]
         self._digests[key] = self._digests.get(owner, {})
@@ -300,12 +320,38 @@ class RunLoop:
     def _submit(self) -> None:
         while self._ready and self.executor.free > 0:
             _, _, key = heapq.heappop(self._ready)
+            if not self._let_run(key):
+                continue
             self._phase[key] = Phase.RUNNING
             self._running.add(key)
             task = self._task(key)
             if key in self.plan.forced and task.version is not None:
                 self.recorder.replacing(self.run_id, task.version)
             self.executor.submit(task)
+
+    def _let_run(self, key: str) -> bool:
+        """Claim a step that other runs may want too. False where one of them is running it, or has made it."""
+        planned, step = self.plan.steps[key], self.job.steps[key]
+        if self.claims is None or planned.version is None or planned.reason is Reason.NOT_MEMOIZABLE:
+            return True
+        if not self.storage.is_shared(step):
+            return True
+        while True:
+            since = None if planned.reason is Reason.FORCED else self._marks.get(key, self.plan.mark)
+            answer = self.claims.take(key, planned.version, since)
+            if answer is None:
+                return True
+            if isinstance(answer, Claim):
+                self._phase[key] = Phase.HELD
+                return False
+            if self.storage.stored([(step, planned.version)])[0]:
+                self._reuse_made(key, planned.version, answer.run_id)
+                return False
+            self._marks[key] = answer.mark
+
+    @property
+    def _is_held_up(self) -> bool:
+        return self.claims is not None and self.claims.has_waiting
 
     def _task(self, key: str) -> StepTask:
         step = self.job.steps[key]
@@ -326,14 +372,21 @@ class RunLoop:
         )
 
     def _patience(self) -> float | None:
-        """How long to wait for outcomes: until the next step has rested, or for ever."""
-        if self._resting:
-            return max(0.0, self._resting[0][0] - self.clock())
-        return None
+        """How long to wait for outcomes: until the next step has rested, or another run may have ended, or for ever."""
+        look = self.claims.next_look if self.claims is not None else None
+        times = [self._resting[0][0]] if self._resting else []
+        times += [look] if look is not None else []
+        if self._to_advance or not (times or self._running):
+            # What was to start turned out to be made, and nothing would ever be heard.
+            return 0.0
+        return max(0.0, min(times) - self.clock()) if times else None
 
     def _wake(self) -> None:
         while self._resting and self._resting[0][0] <= self.clock():
             _, key = heapq.heappop(self._resting)
+            self._phase[key] = Phase.TO_RUN
+            self._to_advance.append(key)
+        for key in self.claims.look() if self.claims is not None else ():
             self._phase[key] = Phase.TO_RUN
             self._to_advance.append(key)
 
@@ -379,6 +432,7 @@ class RunLoop:
                 outcome.attempt,
             ),
             texts,
+            claimed=self.claims is not None and memoized and self.claims.stored(planned.version),
         )
         self._end(key, "success")
 
@@ -401,6 +455,7 @@ class RunLoop:
         """Run again the step whose stored output turned out not to be whole, and then this one."""
         self._losses[key] = self._losses.get(key, 0) + 1
         lost = [address.step_key for address in outcome.lost]
+        self._release(key)
         message = outcome.error.message if outcome.error else "a stored output was lost"
         self._event(EventType.OUTPUT_LOST, key, message=message, data={"lost": lost})
         if self._losses[key] >= _LOSSES_BEFORE_FAILURE or not all(self._can_run_again(each) for each in lost):
@@ -408,6 +463,9 @@ class RunLoop:
             self._fail(key, outcome)
             return
         for each in lost:
+            if self.history is not None:
+                # What was made before now is what was lost.
+                self._marks[each] = self.history.mark()
             if self._phase[each] is Phase.ENDED:
                 self._demand(each)
         self._phase[key] = Phase.TO_RUN
@@ -453,7 +511,13 @@ class RunLoop:
             self.errors[key] = outcome.error
         if outcome.exception is not None:
             self.exceptions[key] = outcome.exception
+        self._release(key)
         self._end(key, "failure")
+
+    def _release(self, key: str) -> None:
+        """Let other runs try a step that stored nothing here."""
+        if self.claims is not None:
+            self.claims.release(self.plan.steps[key].version)
 
     def _event(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,34 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_WRITES = 0.05
 
 
+class _Batch:
+    """What has gathered since the last write."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.materializations: list[Materialization] = []
+        self.sources: dict[str, str] = {}
+        self.claimed: set[str] = set()
+        self.aliases: list[tuple[str, str, str, str, Recipe | None]] = []
+
+    def write(self, store: RunStore) -> None:
+        """Write it; what has been written is not written again if a later part fails."""
+        if self.materializations:
+            store.add_materializations(self.materializations, self.sources, claimed=self.claimed)
+            self.materializations = []
+        if self.aliases:
+            store.add_aliases(self.aliases)
+            self.aliases = []
+        if self.events:
+            store.add_events(self.events)
+            self.events = []
+
+
 class Recorder:
     """Keeps what is to be written until a batch is worth a transaction.
 
-    What a kill loses is at most the last batch: of history, never of outputs, which the IO managers keep.
+    What a kill loses is at most the last batch: of history, never of outputs, which the IO managers keep. Any thread
+    may tell and write.
 
     Args:
         store: The catalog; None where the run leaves nothing behind.
@@ -28,23 +53,28 @@ class Recorder:
         self._store = store
         self._listen = listen
         self.events: list[Event] = []
-        self._unwritten: list[Event] = []
-        self._materializations: list[Materialization] = []
-        self._sources: dict[str, str] = {}
-        self._aliases: list[tuple[str, str, str, str, Recipe | None]] = []
+        self._batch = _Batch()
+        self._gathering = Lock()
+        self._writing = Lock()
         self._written_at = monotonic()
 
     def event(self, event: Event) -> None:
         """Tell and keep an event."""
         self.events.append(event)
         if self._store is not None:
-            self._unwritten.append(event)
+            with self._gathering:
+                self._batch.events.append(event)
         self._listen(event)
 
-    def materialization(self, materialization: Materialization, sources: dict[str, str]) -> None:
-        """Keep that a step stored its outputs, with the source texts of its recipe."""
-        self._materializations.append(materialization)
-        self._sources.update(sources)
+    def materialization(
+        self, materialization: Materialization, sources: dict[str, str], *, claimed: bool = False
+    ) -> None:
+        """Keep that a step stored its outputs, with the source texts of its recipe; its claim ends with it."""
+        with self._gathering:
+            self._batch.materializations.append(materialization)
+            self._batch.sources.update(sources)
+            if claimed and materialization.version is not None:
+                self._batch.claimed.add(materialization.version)
 
     def replacing(self, run_id: str, version: str) -> None:
         """Write at once, before it is done, that what is stored under a version is going to be replaced."""
@@ -53,7 +83,8 @@ class Recorder:
 
     def aliases(self, aliases: Iterable[tuple[str, str, str, str, Recipe | None]]) -> None:
         """Keep that versions equal others by content: (run id, step key, version, stored version, recipe)."""
-        self._aliases.extend(aliases)
+        with self._gathering:
+            self._batch.aliases.extend(aliases)
 
     def write_if_due(self) -> None:
         """Write what has gathered, unless the last write was just now."""
@@ -64,15 +95,25 @@ class Recorder:
         """Write what has gathered.
 
         Raises:
-            HomeError: The catalog cannot be written to.
+            HomeError: The catalog cannot be written to. What was to be written is kept for the next time.
         """
-        store = self._store
-        if store is not None:
-            if self._materializations:
-                store.add_materializations(self._materializations, self._sources)
-            if self._aliases:
-                store.add_aliases(self._aliases)
-            if self._unwritten:
-                store.add_events(self._unwritten)
-        self._materializations, self._sources, self._aliases, self._unwritten = [], {}, [], []
-        self._written_at = monotonic()
+        with self._writing:
+            with self._gathering:
+                batch, self._batch = self._batch, _Batch()
+            try:
+                if self._store is not None:
+                    batch.write(self._store)
+            except BaseException:
+                self._put_back(batch)
+                raise
+            finally:
+                self._written_at = monotonic()
+
+    def _put_back(self, batch: _Batch) -> None:
+        with self._gathering:
+            later, self._batch = self._batch, batch
+            batch.events += later.events
+            batch.materializations += later.materializations
+            batch.sources.update(later.sources)
+            batch.claimed |= later.claimed
+            batch.aliases += later.aliases

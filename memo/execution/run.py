@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from memo.events import Event, EventType, RunStatus
+from memo.execution.claims import Claims
+from memo.execution.keeping import Keeper
 from memo.execution.loop import RunLoop
 from memo.execution.recording import Recorder
 from memo.execution.result import RunResult
+from memo.execution.step import CURRENT
 from memo.versioning import recipe_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from memo.contracts.executor import Address, Executor
-    from memo.contracts.run_store import History, RunRecord, RunStore
+    from memo.contracts.run_store import Claim, History, RunRecord, RunStore
     from memo.execution.environment import RunEnvironment
     from memo.execution.storage import StepStorage
     from memo.planning import Plan
@@ -71,6 +74,8 @@ def carry_out(
         store.add_run(replace(record, steps=_steps(plan, dict.fromkeys(plan.steps, ""))))
     recorder.event(Event(EventType.RUN_START, record.run_id, record.started_at))
     running = executor(recorder.event)
+    claims = _claims(plan, store, recorder, record.run_id)
+    keeper = Keeper(recorder, claims) if claims is not None else None
     loop = RunLoop(
         environment.job,
         plan,
@@ -79,14 +84,19 @@ def carry_out(
         storage=storage,
         history=history,
         recorder=recorder,
+        claims=claims,
     )
     status = RunStatus.CANCELED
     try:
+        if keeper is not None:
+            keeper.start()
         loop.run()
         failed = any(outcome == "failure" for outcome in loop.outcomes.values())
         status = RunStatus.FAILURE if failed else RunStatus.SUCCESS
     finally:
         running.stop(kill=status is RunStatus.CANCELED)
+        if keeper is not None:
+            keeper.stop()
         ended = _ended(plan, loop, record, status)
         kind = {
             RunStatus.SUCCESS: EventType.RUN_SUCCESS,
@@ -98,18 +108,38 @@ def carry_out(
             if plan.aliases or not plan.is_null:
                 recorder.write()
                 _keep_undone(plan, loop, store)
+            if claims is not None:
+                claims.close()
             store.add_run(ended)
     job = environment.job
     inputs = {**job.input_defaults, **environment.config.job_inputs}
     return RunResult(job, plan, ended, recorder.events, loop.addresses, loop.errors, inputs, load), loop
 
 
-def _steps(plan: Plan, outcomes: Mapping[str, str]) -> dict[str, tuple[str, str, str]]:
-    """The plan's verdicts and reasons, with what became of each step, as a run's record keeps them."""
+def _claims(plan: Plan, store: RunStore | None, recorder: Recorder, run_id: str) -> Claims | None:
+    """The claims of a run, where it may run what another run of the home may want too."""
+    if store is None or plan.versions is None or plan.is_null:
+        return None
+
+    def tell(key: str, claim: Claim) -> None:
+        named = f", which is running it as {claim.step_key!r}" if claim.step_key != key else ", which is running it"
+        message = f"waits for run {claim.run_id} (pid {claim.pid}){named}"
+        data = {"for_run": claim.run_id, "pid": claim.pid, "host": claim.host, "step": claim.step_key}
+        recorder.event(Event(EventType.STEP_WAITING, run_id, time(), key, message=message, data=data))
+
+    outer = CURRENT.get()
+    return Claims(store, run_id, within=outer.within if outer is not None else (), on_wait=tell)
+
+
+def _steps(
+    plan: Plan, outcomes: Mapping[str, str], reasons: Mapping[str, str] | None = None
+) -> dict[str, tuple[str, str, str]]:
+    """The plan's verdicts and reasons, or later ones, with what became of each step, as a run's record keeps them."""
+    reasons = reasons or {}
     return {
         key: (
             step.verdict.value,
-            f"{step.reason.value}: {step.detail}" if step.detail else step.reason.value,
+            reasons.get(key) or (f"{step.reason.value}: {step.detail}" if step.detail else step.reason.value),
             outcomes[key],
         )
         for key, step in plan.steps.items()
@@ -130,7 +160,7 @@ def _ended(plan: Plan, loop: RunLoop, record: RunRecord, status: RunStatus) -> R
         record,
         status=status,
         ended_at=time(),
-        steps=_steps(plan, loop.outcomes),
+        steps=_steps(plan, loop.outcomes, loop.reasons),
         counts=dict(Counter(outcome for outcome in loop.outcomes.values() if outcome)),
         seconds_saved=saved,
     )

@@ -28,6 +28,7 @@ from memo.errors import ExecutionError, OutputLostError, SourceChangedError, did
 from memo.events import Event, EventType
 from memo.execution.context import OpExecutionContext
 from memo.execution.failures import error_info
+from memo.execution.streams import guarded, is_stream
 from memo.versioning import UNREACHED, looks_now
 
 if TYPE_CHECKING:
@@ -97,6 +98,9 @@ class StepAttempt:
         self.step: Step = environment.job.steps[task.step_key]
         self._emit = emit
         self._watched = self._watch()
+        outer = CURRENT.get()
+        self.within: tuple[str, ...] = (task.run_id, *outer.within) if outer is not None else (task.run_id,)
+        """The run, and those by whose steps it was started in this process."""
 
     def run(self) -> StepOutcome:
         """Run the attempt. Nothing that an op, resource or IO manager raises leaves here, but a keyboard interrupt."""
@@ -253,6 +257,7 @@ class StepAttempt:
                     raise ExecutionError(f"gave the output {output.output_name!r} twice", where=self.step.where)
                 self._check_type(output)
                 given[output.output_name] = output
+        self._guard_streams(given)
         seconds = perf_counter() - begun
         self._check_sources()
         for name, out in op.outs.items():
@@ -270,6 +275,23 @@ class StepAttempt:
             else:
                 records.append(self.storage.skip(self.step, name, self.task))
         return records
+
+    def _guard_streams(self, given: dict[str, Output[Any]]) -> None:
+        """Do around the batches of streams, which are made while they are stored, what is done around the op.
+
+        Args:
+            given: The outputs; streams among them are replaced.
+        """
+        streams = {name: output for name, output in given.items() if is_stream(output.value)}
+        if len({id(output.value) for output in streams.values()}) < len(streams):
+            raise ExecutionError(
+                f"gave one stream as {' and '.join(map(repr, streams))}, and a stream can be read once only: "
+                f"make one for each, or return a table",
+                where=self.step.where,
+            )
+        for name, output in streams.items():
+            stream = guarded(output.value, self._watch(), self._check_sources)
+            given[name] = Output(stream, name, output.metadata)
 
     def _watch(self) -> AbstractContextManager[object]:
         """Watch what the op reads, where its version is made of its code and not its author's word."""

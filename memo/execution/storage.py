@@ -6,11 +6,14 @@ from time import time
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from memo.content import content_digest
 from memo.contracts.executor import Address
 from memo.contracts.io_manager import InputContext, MemoizableIOManager, OutputContext, Provenance
 from memo.contracts.run_store import OutputRecord
 from memo.execution.environment import MARKERS
+from memo.execution.streams import Digested, is_stream
 from memo.versioning import output_version
 
 if TYPE_CHECKING:
@@ -38,6 +41,13 @@ class StepStorage:
         """Whether every IO manager of the step's outputs can say what it has stored."""
         return all(
             out.is_nothing or isinstance(self._scope.get(out.io_manager_key), MemoizableIOManager)
+            for out in step.op.outs.values()
+        )
+
+    def is_shared(self, step: Step) -> bool:
+        """Whether what the step stores can be loaded by other processes."""
+        return all(
+            out.is_nothing or self._scope.get(out.io_manager_key).shares_between_processes()
             for out in step.op.outs.values()
         )
 
@@ -130,15 +140,25 @@ class StepStorage:
         if out.is_nothing:
             return self._mark(step, name, version, task, "nothing")
         digest = content_digest(value) if task.is_compared else None
+        provenance = Provenance(self._environment.job.name, task.content_key, digest, seconds, time())
         context = self.context(
             step,
             name,
             out,
             version=version,
             run_id=task.run_id,
-            provenance=Provenance(self._environment.job.name, task.content_key, digest, seconds, time()),
+            provenance=provenance,
             on_event=on_event,
         )
+        if is_stream(value):
+
+            def tell() -> None:
+                """At the stream's end, and so before the IO manager can say that it is stored."""
+                spent = seconds + passing.seconds
+                context.provenance = replace(provenance, content_digest=passing.content_digest, seconds=spent)
+
+            passing = Digested(value, digested=task.is_compared, at_end=tell)
+            value = passing.stream
         manager: IOManager = self._scope.get(out.io_manager_key)
         returned = manager.handle_output(context, value)
         if type(returned) is GeneratorType:
@@ -148,6 +168,9 @@ class StepStorage:
         if not out.is_required:
             self._mark(step, name, version, task, "value")
         stored = context.stored
+        digest = context.provenance.content_digest
+        if stored and stored.content_digest and task.is_compared:
+            digest = stored.content_digest
         return OutputRecord(
             name,
             "value",

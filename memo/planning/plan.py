@@ -46,6 +46,7 @@ class Reason(StrEnum):
     UPSTREAM_RUNS = "an upstream step runs"
     NOT_READ = "output missing, and nothing that runs reads it"
     SKIPPED = "an optional output that it reads was not yielded"
+    MADE_MEANWHILE = "made by another run meanwhile"
     NOT_FINISHED = "failed or not finished in the parent run"
 
 
@@ -81,6 +82,7 @@ class Plan(Struct, frozen=True):
         forced: The steps that run though they are stored, and replace what is.
         sources: What the ops are handed that external sources are wired to.
         aliases: Versions found equal by content while planning, not yet recorded: version -> stored version.
+        mark: How far the history had come when the plan was begun: what was stored later, the plan need not know of.
     """
 
     job_name: str
@@ -92,6 +94,7 @@ class Plan(Struct, frozen=True):
     forced: frozenset[str] = frozenset()
     sources: dict[Source, Any] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
+    mark: int = 0
 
     def count(self, verdict: Verdict) -> int:
         """How many steps have this verdict."""

@@ -139,6 +139,8 @@ class _Planner:
         self.digests: dict[str, dict[str, str | None]] = {}
         self.aliases: dict[str, str] = {}
         self.decided: dict[str, StepPlan] = {}
+        # First of all: whatever is stored after it, the plan may miss.
+        self.mark = history.mark()
         self.adopted = history.adopted()
         self.unfinished = history.unfinished()
         self.torn: frozenset[str] = frozenset()
@@ -175,6 +177,7 @@ class _Planner:
             self.forced,
             self._sources(),
             self.aliases,
+            self.mark,
         )
         _check_boundary(self.job, plan.steps, self.outside)
         return self._with_seconds(plan) if self.forecast else plan

@@ -10,19 +10,37 @@ from memo.definition.resource import IOManagerDefinition
 if TYPE_CHECKING:
     from memo.contracts.version_strategy import VersionStrategy
 
+    arrow_io_manager: IOManagerDefinition
     fs_io_manager: IOManagerDefinition
+    json_io_manager: IOManagerDefinition
     mem_io_manager: IOManagerDefinition
+    numpy_io_manager: IOManagerDefinition
+    parquet_io_manager: IOManagerDefinition
+    path_io_manager: IOManagerDefinition
+    text_io_manager: IOManagerDefinition
     DeclaredVersionStrategy: type[VersionStrategy]
     SourceHashVersionStrategy: type[VersionStrategy]
 
 
+_IO_MANAGERS = frozenset(
+    {
+        "arrow_io_manager",
+        "fs_io_manager",
+        "json_io_manager",
+        "mem_io_manager",
+        "numpy_io_manager",
+        "parquet_io_manager",
+        "path_io_manager",
+        "text_io_manager",
+    }
+)
 _STRATEGIES = {"DeclaredVersionStrategy": "declared", "SourceHashVersionStrategy": "source_hash"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _STRATEGIES:
         found: Any = family_member(STRATEGIES, _STRATEGIES[name])
-    elif name in {"fs_io_manager", "mem_io_manager"}:
+    elif name in _IO_MANAGERS:
         found = IOManagerDefinition.from_spec(family_member(IO_MANAGERS, name.removesuffix("_io_manager")))
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,6 +20,7 @@ from memo.execution.logs import RunLog
 from memo.execution.retries import retry_after
 from memo.execution.step import StepAttempt, inputs_of
 from memo.execution.storage import StepStorage
+from memo.execution.streams import is_stream
 from memo.hashing import digest
 from memo.planning import Reason, Verdict
 from memo.project.home import Home, opened_home
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from memo.contracts.executor import Address, StepOutcome
+    from memo.contracts.io_manager import IOManager
     from memo.definition.job import JobDefinition
     from memo.definition.step import Step
     from memo.events import Event
@@ -364,7 +366,10 @@ class _ComparingStorage(StepStorage):
         return OutputRecord(name, "skipped")
 
     def _compare(self, step: Step, name: str, value: Any) -> None:
-        now = content_digest(value)
+        if is_stream(value):
+            value = value.read_all()
+        told = self._stands_for(step, name, value)
+        now = told or content_digest(value)
         if now is not None and now == self._digests.get(name):
             return
         try:
@@ -373,7 +378,12 @@ class _ComparingStorage(StepStorage):
             why = f"what is stored cannot be loaded ({type(error).__name__}: {error})"
             self.found.append(OutputVerification(name, "", not_comparable=why))
             return
-        if now is not None and now == content_digest(stored):
+        if is_stream(stored):
+            stored = stored.read_all()
+        if now is not None and now == (self._stands_for(step, name, stored) or content_digest(stored)):
+            return
+        if told is not None:
+            self.found.append(OutputVerification(name, "", "content", str(stored), str(value)))
             return
         found = first_difference(stored, value)
         if found is not None and now is None:
@@ -382,6 +392,11 @@ class _ComparingStorage(StepStorage):
             self.found.append(OutputVerification(name, found.path, found.what, found.stored, found.given))
         elif found is not None:
             self.found.append(OutputVerification(name, found.path, not_comparable=found.why))
+
+    def _stands_for(self, step: Step, name: str, value: Any) -> str | None:
+        out = step.op.outs[name]
+        manager: IOManager = self._scope.get(out.io_manager_key)
+        return manager.content_digest_of(self.context(step, name, out), value)
 
 
 def _pickled(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from copy import deepcopy
 from threading import Barrier, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,10 @@ class IOManagerConformance:
         """Make a value whose storing fails half-way; override it for a manager that takes only some types."""
         return [b"x" * 1_000_000, _Unstorable()]
 
+    def change(self, value: Any) -> None:
+        """Change a loaded value in place as a step that reads it might; override it for values that are no dicts."""
+        value.clear()
+
     # What the tests are written with.
 
     def store(self, io_manager: IOManager, context: OutputContext, value: Any) -> None:
@@ -156,6 +161,30 @@ class IOManagerConformance:
         self.store(io_manager, context, self.values[0])
         self.check_loads(io_manager, context, self.values[0])
         self.check_loads(io_manager, context, self.values[0])
+
+    def test_what_a_reader_changes_is_its_own(self, tmp_path: Path) -> None:
+        """A step may change what it was given: neither what is stored changes, nor what another step was given."""
+        io_manager = self.make_io_manager(tmp_path)
+        context = OutputContext("step", "result", "v", "run")
+        value = deepcopy(self.values[0])
+        if isinstance(value, str | bytes | int | float | None):
+            return  # nobody can change it
+        self.store(io_manager, context, value)
+        sibling, loaded = self.load(io_manager, context), self.load(io_manager, context)
+        self.change(loaded)
+        assert not self.same(self.values[0], loaded), "change() changed nothing"
+        assert self.same(self.values[0], sibling), "what one reader changed, another one sees changed"
+        self.check_loads(io_manager, context, self.values[0])
+
+    def test_a_loaded_value_stays_what_it_is(self, tmp_path: Path) -> None:
+        """However it is held: storing the output anew, over what the value was loaded from, does not change it."""
+        io_manager = self.make_io_manager(tmp_path)
+        context = OutputContext("step", "result", "v", "run")
+        self.store(io_manager, context, deepcopy(self.values[0]))
+        loaded = self.load(io_manager, context)
+        for value in self.values[1:3]:
+            self.store(io_manager, context, value)
+        assert self.same(self.values[0], loaded), f"it was loaded as {self.values[0]!r:.99} and is now {loaded!r:.99}"
 
     def test_different_outputs_are_kept_apart(self, tmp_path: Path) -> None:
         """Versions, names, mapping keys, runs and steps each tell outputs apart."""

@@ -34,6 +34,18 @@ CREATE TABLE aliases (
                 UNIQUE (run_id, step_key)
             );
 INSERT INTO "aliases" VALUES(3,'r1','report','flights','v3','v2','2d4296e897c099aef78ad58d4b9043fc');
+CREATE TABLE claims (
+                version TEXT PRIMARY KEY,
+                run_id TEXT NOT NULL,
+                step_key TEXT NOT NULL,
+                host TEXT NOT NULL,
+                pid INTEGER NOT NULL,
+                pid_started TEXT NOT NULL,
+                lease_until REAL NOT NULL,
+                since INTEGER NOT NULL
+            ) WITHOUT ROWID
+            ;
+INSERT INTO "claims" VALUES('v6','r3','fit','desk 1c4e pid:[4026531836]',4712,'98765',1037.5,3);
 CREATE TABLE events (
                 id INTEGER PRIMARY KEY,
                 run_id TEXT NOT NULL,

@@ -10,6 +10,7 @@ from memo.catalog import Catalog
 from memo.contracts.run_store import (
     Acceptance,
     Adoption,
+    Claim,
     FileDigest,
     KnownStamp,
     Materialization,
@@ -60,6 +61,7 @@ READ = Event(
 STAMP = KnownStamp("d", "monday", (date(2026, 11, 16), [1]), 3.0)
 ACCEPTED = Acceptance(1, "job", "a", "v3", "v1", "only a name", 4.0)
 ADOPTED = Adoption("v4", "r2", {"result": "old.parquet"}, 5.0)
+CLAIM = Claim("v5", "r3", "d", "desk", 7, "9", 6.0)
 
 
 QUESTIONS: dict[str, tuple[Callable[[Catalog], Any], Any]] = {
@@ -73,6 +75,8 @@ QUESTIONS: dict[str, tuple[Callable[[Catalog], Any], Any]] = {
     "known_stamps": (lambda catalog: catalog.known_stamps(["week"]), {"week": STAMP}),
     "accepted": (lambda catalog: catalog.accepted(), {"v3": "v1"}),
     "adopted": (lambda catalog: catalog.adopted(), {"v4": ADOPTED}),
+    "claims": (lambda catalog: catalog.claims(["v5", "v6"]), {"v5": CLAIM}),
+    "mark": (lambda catalog: catalog.mark(), 2),
     "acceptances": (lambda catalog: catalog.acceptances("job"), [ACCEPTED]),
     "undeclared_reads": (
         lambda catalog: catalog.undeclared_reads("job"),
@@ -109,6 +113,7 @@ class Sample:
         catalog.keep_stamps({"week": STAMP})
         catalog.add_acceptance(ACCEPTED)
         catalog.add_adoption(ADOPTED)
+        catalog.claim(CLAIM, since=0)
 
     def ask(self, name: str, catalog: Catalog) -> Any:
         return QUESTIONS[name][0](catalog)

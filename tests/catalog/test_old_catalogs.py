@@ -13,6 +13,7 @@ from memo.catalog import Catalog
 from memo.contracts.run_store import (
     Acceptance,
     Adoption,
+    Claim,
     FileDigest,
     KnownStamp,
     Materialization,
@@ -150,4 +151,8 @@ def test_a_catalog_of_the_first_schema_is_read_whole(path: Path) -> None:
             Acceptance(2, "flights", "clean", "v5", "v1", "only a comma", 1005.0),
             Acceptance(1, "flights", "clean", "v4", "v1", "only a name", 1003.0, 1004.0),
         ]
+        assert catalog.claims(["v6"]) == {
+            "v6": Claim("v6", "r3", "fit", "desk 1c4e pid:[4026531836]", 4712, "98765", 1037.5),
+        }
+        assert catalog.mark() == 3
         assert catalog.adopted() == {"v2": Adoption("v2", "r2", {"result": "old.parquet"}, 1006.0)}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pickle
+import re
 from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 import fsspec
+import numpy as np
+import pyarrow as pa
 import pytest
 
-from memo.contracts.io_manager import MemoizableIOManager, OutputContext
+from memo.contracts.io_manager import InputContext, MemoizableIOManager, OutputContext
 from memo.errors import OutputLostError
 from memo.hashing import digest
 from memo.testing import MemoizableIOManagerConformance
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+DATA = re.compile(r"\.[0-9a-f]{16}\.")
+"""What only the names of data files hold, and of the folders beside them."""
+
 
 class TestMemIOManager(MemoizableIOManagerConformance):
     def make_io_manager(self, folder: Path) -> MemoizableIOManager:
@@ -27,20 +33,34 @@ class TestMemIOManager(MemoizableIOManagerConformance):
 
     # There is no storage that could be damaged.
     test_a_damaged_output_is_never_a_value = None  # type: ignore[assignment]
+    # It hands out the values themselves, as its documentation says.
+    test_what_a_reader_changes_is_its_own = None  # type: ignore[assignment]
 
 
-class TestFsIOManagerInAFolder(MemoizableIOManagerConformance):
+def flip(data: bytes) -> bytes:
+    flipped = bytearray(data)
+    if flipped:
+        flipped[len(data) // 2] ^= 1
+    return bytes(flipped) or b"no longer empty"
+
+
+class InFolder(MemoizableIOManagerConformance):
+    encoding = "auto"
+
     def make_io_manager(self, folder: Path) -> MemoizableIOManager:
-        return FsIOManager(folder / "outputs")
+        return FsIOManager(folder / "outputs", self.encoding)
 
     def damage(self, folder: Path) -> None:
-        for file in folder.rglob("*.pkl"):
-            data = bytearray(file.read_bytes())
-            data[len(data) // 2] ^= 1
-            file.write_bytes(data)
+        data = [file for file in folder.rglob("*") if DATA.search(str(file)) and file.is_file()]
+        assert data
+        for file in data:
+            file.chmod(0o644)
+            file.write_bytes(flip(file.read_bytes()))
 
 
-class TestFsIOManagerAtAUrl(MemoizableIOManagerConformance):
+class AtUrl(MemoizableIOManagerConformance):
+    encoding = "auto"
+
     @pytest.fixture(autouse=True)
     def _empty(self) -> Iterator[None]:
         memory = fsspec.filesystem("memory")
@@ -49,17 +69,165 @@ class TestFsIOManagerAtAUrl(MemoizableIOManagerConformance):
         memory.pseudo_dirs[:] = [""]
 
     def make_io_manager(self, folder: Path) -> MemoizableIOManager:
-        return FsIOManager(f"memory://{folder}/outputs")
+        return FsIOManager(f"memory://{folder}/outputs", self.encoding)
 
     def damage(self, folder: Path) -> None:
         memory = fsspec.filesystem("memory")
-        for name in memory.find(f"{folder}/outputs"):
-            if name.endswith(".pkl"):
-                memory.pipe_file(name, memory.cat_file(name)[:-1])
+        data = [name for name in memory.find(f"{folder}/outputs") if DATA.search(name)]
+        assert data
+        for name in data:
+            memory.pipe_file(name, memory.cat_file(name)[:-1])
 
     # Instances share the memory of the process, which other processes do not.
     test_another_instance_has_it = None  # type: ignore[assignment]
     test_another_instance_finds_it = None  # type: ignore[assignment]
+
+
+class OfJson:
+    encoding = "json"
+    values = ({"a": [1, 2.5, None, True], "b": {"c": "\ud800"}}, ["x"], 0, "text", None)
+
+    def failing_value(self) -> Any:
+        return {"a": float("nan")}
+
+
+class OfText:
+    encoding = "text"
+    values = ("one\r\ntwo\n", "", "résumé\x00" * 100_000)
+    test_what_a_reader_changes_is_its_own = None  # texts cannot be changed
+
+    def failing_value(self) -> Any:
+        return "x" * 2_000_000 + "\ud800"
+
+
+class OfBytes:
+    encoding = "bytes"
+    values = (bytearray(b"abc"), b"", bytes(200_000))
+
+    def failing_value(self) -> Any:
+        return "text"
+
+
+class OfNumpy:
+    encoding = "numpy"
+    values = (np.arange(50_000.0), np.zeros((3, 0), "S0"), np.asfortranarray(np.eye(200)))
+
+    def failing_value(self) -> Any:
+        return np.array([object()])
+
+    def same(self, stored: Any, loaded: Any) -> bool:
+        return bool(stored.dtype == loaded.dtype and stored.flags.fnc == loaded.flags.fnc) and np.array_equal(
+            stored, loaded
+        )
+
+    def change(self, value: Any) -> None:
+        value[7:] = -1
+
+
+class OfTables:
+    values = (
+        pa.table({"a": range(20_000), "b": ["x", None] * 10_000}, metadata={"k": "v"}),
+        pa.table({"a": pa.array([], pa.list_(pa.int8()))}),
+        pa.table({}),
+    )
+    test_what_a_reader_changes_is_its_own = None  # tables cannot be changed
+
+    def failing_value(self) -> Any:
+        def batches() -> Iterator[Any]:
+            yield pa.record_batch({"a": range(100_000)})
+            raise ValueError("no more")
+
+        return pa.RecordBatchReader.from_batches(pa.schema({"a": pa.int64()}), batches())
+
+    def same(self, stored: Any, loaded: Any) -> bool:
+        return bool(stored.equals(loaded, check_metadata=True))
+
+
+class OfPaths:
+    encoding = "path"
+
+    @pytest.fixture(autouse=True)
+    def _written(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        folder = tmp_path_factory.mktemp("written")
+        (folder / "a/deep/empty").mkdir(parents=True)
+        (folder / "a/deep/model.bin").write_bytes(bytes(100_000))
+        (folder / "a/link").symlink_to("deep/model.bin")
+        (folder / "b.txt").write_text("b")
+        (folder / "c").write_text("")
+        (folder / "d").mkdir()
+        (folder / "d/1").write_text("1")
+        (folder / "d/2").symlink_to("/etc/passwd")
+        self.values = (folder / "a", folder / "b.txt", folder / "c")
+        self.failing = folder / "d"
+
+    def failing_value(self) -> Any:
+        return self.failing
+
+    def same(self, stored: Any, loaded: Any) -> bool:
+        return type(stored) is type(loaded) and stored.name == loaded.name and seen(stored) == seen(loaded)
+
+    # Neither the path nor what it leads to is there to be changed, and what replaces it takes its place.
+    test_what_a_reader_changes_is_its_own = None
+    test_a_loaded_value_stays_what_it_is = None
+
+
+def seen(root: Path) -> list[Any]:
+    return [
+        (str(path.relative_to(root)), path.is_symlink(), path.read_bytes() if path.is_file() else None)
+        for path in sorted([root, *root.rglob("*")])
+    ]
+
+
+class TestFsIOManagerInAFolder(InFolder): ...
+
+
+class TestFsIOManagerAtAUrl(AtUrl): ...
+
+
+class TestJsonInAFolder(OfJson, InFolder): ...
+
+
+class TestJsonAtAUrl(OfJson, AtUrl): ...
+
+
+class TestTextInAFolder(OfText, InFolder): ...  # type: ignore[misc]
+
+
+class TestTextAtAUrl(OfText, AtUrl): ...  # type: ignore[misc]
+
+
+class TestBytesInAFolder(OfBytes, InFolder): ...
+
+
+class TestBytesAtAUrl(OfBytes, AtUrl): ...
+
+
+class TestNumpyInAFolder(OfNumpy, InFolder): ...
+
+
+class TestNumpyAtAUrl(OfNumpy, AtUrl): ...
+
+
+class TestArrowInAFolder(OfTables, InFolder):  # type: ignore[misc]
+    encoding = "arrow"
+
+
+class TestArrowAtAUrl(OfTables, AtUrl):  # type: ignore[misc]
+    encoding = "arrow"
+
+
+class TestParquetInAFolder(OfTables, InFolder):  # type: ignore[misc]
+    encoding = "parquet"
+
+
+class TestParquetAtAUrl(OfTables, AtUrl):  # type: ignore[misc]
+    encoding = "parquet"
+
+
+class TestPathInAFolder(OfPaths, InFolder): ...  # type: ignore[misc]
+
+
+class TestPathAtAUrl(OfPaths, AtUrl): ...  # type: ignore[misc]
 
 
 class NaiveIOManager(MemoizableIOManager):
@@ -156,6 +324,13 @@ class ForgetsDigests(MemIOManager):
         return ["0" * 32 for _ in contexts]
 
 
+class ReplacesInPlace(MemIOManager):
+    def handle_output(self, context: Any, obj: Any) -> None:
+        if self.has_output(context) and isinstance(kept := self.load_input(InputContext("value", context)), dict):
+            kept.clear()
+        super().handle_output(context, obj)
+
+
 class OneTemporaryFile(NaiveIOManager):
     """Writes aside, under one name for all."""
 
@@ -211,6 +386,8 @@ class OneTemporaryFile(NaiveIOManager):
         (CountsTheStep, "test_neither_step_nor_run_counts_under_a_version", "does not find it for another step"),
         (ClaimsToShare, "test_another_instance_finds_it", "not in the memory"),
         (ClaimsToShare, "test_another_instance_has_it", "it shares: True; another instance says (False, False)"),
+        (MemIOManager, "test_what_a_reader_changes_is_its_own", "another one sees changed"),
+        (ReplacesInPlace, "test_a_loaded_value_stays_what_it_is", "and is now {}"),
         (ChangesValues, "test_what_is_stored_can_be_loaded", "was stored as {"),
         (ForgetsDigests, "test_content_digests_come_in_order", "has no digest"),
         (OneTemporaryFile, "test_two_threads_may_store_the_same_output", "File exists"),

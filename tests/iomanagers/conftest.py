@@ -89,3 +89,8 @@ def counting() -> Iterator[type[CountingFileSystem]]:
 @pytest.fixture
 def io_manager(tmp_path: Path) -> FsIOManager:
     return FsIOManager(tmp_path / "outputs")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "outputs"

@@ -22,8 +22,9 @@ from xxhash import xxh3_128_hexdigest
 
 from memo.contracts.io_manager import InputContext, OutputContext, Provenance
 from memo.errors import InvocationError, OutputLostError, StorageError
-from memo_iomanagers.filesystem import FS, FsConfig, FsIOManager
+from memo_iomanagers.filesystem import FsIOManager
 from memo_iomanagers.memory import MEM, MemIOManager
+from memo_iomanagers.offered import FS, FsConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,11 +44,6 @@ def load(io_manager: FsIOManager, context: OutputContext) -> Any:
 def files(io_manager_or_folder: Any) -> list[Path]:
     folder = io_manager_or_folder
     return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "outputs"
 
 
 @pytest.fixture
@@ -74,7 +70,7 @@ def test_an_output_is_a_manifest_and_the_data_it_names(io_manager: FsIOManager, 
     assert manifest == folder / "versioned/ab/ab12.result.key.json"
     told = msgspec.json.decode(manifest.read_bytes())
     assert told == {
-        "format": 1,
+        "format": 2,
         "encoding": "pickle",
         "data": data.name,
         "size": data.stat().st_size,
@@ -370,8 +366,8 @@ def test_another_outputs_manifest_is_not_taken(io_manager: FsIOManager, folder: 
 @pytest.mark.parametrize(
     ("changed", "what"),
     [
-        ({"format": 2}, "has format 2, and this memo reads format 1"),
-        ({"encoding": "parquet"}, "encoded as 'parquet'"),
+        ({"format": 3}, "has format 3, and this memo reads formats up to 2"),
+        ({"encoding": "cuneiform"}, "encoded as 'cuneiform'"),
         ({"size": -1}, "not a whole manifest"),
         ({"size": "5"}, "not a whole manifest"),
         ({"version": "ab13"}, "belongs to another output"),

@@ -51,7 +51,7 @@ def test_an_address_stays_within_its_storage_and_fits_a_file_name(context: Outpu
     assert folder in {"versioned", "runs"}
     assert all(re.fullmatch(r"[a-z0-9_=.-]+", part) and part not in {".", ".."} for part in parts)
     assert not parts[1].startswith(".")
-    assert len(name) + len(".0123456789abcdef.pkl") <= 255
+    assert len(name) + len(".0123456789abcdef.tree.json.d") <= 255
 
 
 @given(contexts, contexts)

@@ -1,0 +1,285 @@
+"""The path encoding: the file or folder that an op wrote and returned the path of.
+
+The data file is a listing, in JSON, of every file with its size and digest; the files themselves lie in the folder
+beside it: under their own names on this machine, under numbers elsewhere. What is loaded is a path to the stored
+copy, or to one that was fetched once for this process. Its files may only be read.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
+from msgspec.json import Decoder, Encoder
+
+from memo.hashing import digest
+from memo_iomanagers.encodings.encoding import CannotEncodeError, Encoding, Written, type_name
+from memo_iomanagers.stored import digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from memo_iomanagers.encodings.encoding import Writable
+    from memo_iomanagers.stored import Stored
+
+__all__ = ["PathEncoding"]
+
+_CHUNK = 1 << 20
+_TEXT = "str"
+_fetched: dict[str, str] = {}
+"""Full name of a listing -> the folder that its files were fetched to, for as long as this process lives."""
+
+
+class Entry(Struct, frozen=True, omit_defaults=True):
+    """One file, folder or link.
+
+    Attributes:
+        path: Below the folder beside the listing, with ``/``; the first entry is the file or folder itself.
+        target: Of a link, relative to the folder it is in.
+        mtime_ns: The seal of the stored file (`memo_iomanagers.places.Place.seal`).
+    """
+
+    path: str
+    kind: Literal["file", "folder", "link"]
+    size: int = 0
+    digest: str = ""
+    executable: bool = False
+    target: str = ""
+    mtime_ns: int | None = None
+
+
+_encode = Encoder().encode
+_decoder = Decoder(list[Entry])
+
+
+class PathEncoding(Encoding):
+    """Paths to files and folders, kept with all that they lead to."""
+
+    name = "path"
+    suffix = "tree.json"
+    takes = "a pathlib.Path or str that leads to a file or a folder"
+    has_side_files = True
+
+    def refusal(self, value: Any) -> str | None:
+        """Refuse what is no path, and paths that lead nowhere."""
+        from pathlib import Path
+
+        if type(value) is not str and not isinstance(value, Path):
+            return f"it is a {type_name(value)}"
+        name = os.fspath(value)
+        if "\0" in name or not os.path.exists(name):
+            return f"there is nothing at {name!r}"
+        return None
+
+    def dump(self, value: Any, file: Writable) -> Written:
+        """Copy the file or folder, hashing it on the way, and write the listing."""
+        root = os.path.realpath(value)
+        name = os.path.basename(os.path.abspath(value)) or "root"
+        entries: list[Entry] = []
+        for number, (path, source) in enumerate(_walk(root, name)):
+            entries.append(_kept(path, source, root, number, file))
+        file.write(_encode(entries))
+        content = [part for each in entries for part in _content(each)]
+        size = sum(entry.size for entry in entries)
+        return Written(_TEXT if type(value) is str else "", digest("path", *content), size)
+
+    def load(self, stored: Stored, form: str, wanted: object) -> Any:  # noqa: ARG002 - the form is all that is asked for
+        """Give the path to the stored copy, once it is known to be whole."""
+        entries = _entries(stored)
+        if stored.folder is None:
+            folder = _fetched.get(stored.name)
+            if folder is None or _lost(entries, folder, thorough=False):
+                folder = _fetched[stored.name] = _fetch(entries, stored)
+        else:
+            folder = stored.folder
+            lost = _lost(entries, folder, thorough=True)
+            if lost:
+                raise ValueError(lost)
+        path = f"{folder}/{entries[0].path}"
+        if form == _TEXT:
+            return path
+        from pathlib import Path
+
+        return Path(path)
+
+    def lost(self, stored: Stored) -> str | None:
+        """Say what is missing in the folder of the files, without reading them."""
+        if stored.folder is None:
+            return None
+        try:
+            return _lost(_entries(stored), stored.folder, thorough=False)
+        except ValueError as error:
+            return str(error)
+
+    def explain_load(self, stored: Stored, error: Exception) -> tuple[bool, str]:  # noqa: ARG002 - the error tells all
+        """Name the file that is not whole."""
+        return True, str(error) if isinstance(error, ValueError) else f"cannot be followed ({error})"
+
+
+def _walk(root: str, name: str) -> Iterator[tuple[str, str]]:
+    """Every (path below the stored folder, place it is now), folders before what they hold, in order of names."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise CannotEncodeError(f"the name of {root!r} is not UTF-8") from None
+    yield name, root
+    if os.path.isdir(root) and not os.path.islink(root):
+        try:
+            names = sorted(os.listdir(root))
+        except OSError as error:
+            raise CannotEncodeError(f"{root!r} cannot be read ({error.strerror})") from error
+        for each in names:
+            for path, source in _walk(f"{root}/{each}", each):
+                yield f"{name}/{path}", source
+
+
+def _kept(path: str, source: str, root: str, number: int, file: Writable) -> Entry:
+    from stat import S_ISDIR, S_ISLNK, S_ISREG
+
+    try:
+        status = os.lstat(source)
+        if S_ISLNK(status.st_mode):
+            return _linked(path, source, root, file)
+        if S_ISDIR(status.st_mode):
+            if file.folder is not None:
+                os.makedirs(f"{file.folder}/{path}")
+            return Entry(path, "folder")
+        if not S_ISREG(status.st_mode):
+            raise CannotEncodeError(f"{source!r} is neither a file nor a folder nor a link")
+        opened = open(source, "rb", buffering=0)  # noqa: SIM115 - closed below, whatever is raised on the way
+    except OSError as error:
+        raise CannotEncodeError(f"{source!r} cannot be kept ({error.strerror})") from error
+    with opened:
+        executable = bool(status.st_mode & 0o100)
+        side = file.beside(path if file.folder is not None else str(number))
+        while data := _next(opened, source):
+            side.write(data)
+        size, found, seal = side.end(mode=0o555 if executable else 0o444)
+    return Entry(path, "file", size, found, executable, mtime_ns=seal)
+
+
+def _next(opened: Any, source: str) -> bytes:
+    try:
+        data: bytes = opened.read(_CHUNK)
+    except OSError as error:
+        raise CannotEncodeError(f"{source!r} cannot be read ({error.strerror})") from error
+    return data
+
+
+def _linked(path: str, source: str, root: str, file: Writable) -> Entry:
+    target = os.readlink(source)
+    leads = os.path.normpath(os.path.join(os.path.dirname(source), target))
+    if os.path.isabs(target) or not _within(leads, root) or not _within(os.path.realpath(source), root):
+        raise CannotEncodeError(
+            f"{source!r} is a link to {target!r}, out of the folder that is kept: copy what it means"
+        )
+    if file.folder is not None:
+        os.makedirs(os.path.dirname(f"{file.folder}/{path}"), exist_ok=True)
+        os.symlink(target, f"{file.folder}/{path}")
+    return Entry(path, "link", target=target)
+
+
+def _within(path: str, root: str) -> bool:
+    return path == root or path.startswith(f"{root}/")
+
+
+def _content(entry: Entry) -> tuple[str, ...]:
+    return entry.path, entry.kind, str(entry.size), entry.digest, str(entry.executable), entry.target
+
+
+def _entries(stored: Stored) -> list[Entry]:
+    """Read a listing, and see that it leads nowhere but into its own folder.
+
+    Raises:
+        ValueError: It does not, or it is none.
+    """
+    entries = _decoder.decode(stored.read())
+    root = entries[0].path if entries else ""
+    for entry in entries:
+        parts = entry.path.split("/")
+        leads = os.path.normpath(f"{'/'.join(parts[:-1])}/{entry.target}")
+        if {"", ".", ".."} & {*parts} or "\0" in entry.path or not _within(entry.path, root):
+            raise ValueError(f"tells of {entry.path!r}, which is no place of its own")
+        if entry.kind == "link" and (os.path.isabs(entry.target) or not _within(leads, root)):
+            raise ValueError(f"tells of a link to {entry.target!r}, which is no place of its own")
+    if not entries:
+        raise ValueError("tells of no file")
+    return entries
+
+
+def _lost(entries: list[Entry], folder: str, *, thorough: bool) -> str | None:
+    """Say which of the files is not as the listing tells, as the end of a sentence.
+
+    Args:
+        entries: The listing.
+        folder: Where the files are.
+        thorough: Read those that may have been written to.
+    """
+    from stat import S_ISDIR, S_ISLNK, S_ISREG
+
+    kinds = {"file": S_ISREG, "folder": S_ISDIR, "link": S_ISLNK}
+    there = {path for name in _names(folder) for path, _ in _walk(f"{folder}/{name}", name)}
+    for entry in entries:
+        path = f"{folder}/{entry.path}"
+        if entry.path not in there:
+            return f"tells of {path}, which is gone"
+        status = os.lstat(path)
+        if not kinds[entry.kind](status.st_mode):
+            return f"tells of {path}, which is no {entry.kind} now"
+        if entry.kind == "link" and os.readlink(path) != entry.target:
+            return f"tells of {path}, which leads elsewhere now"
+        if entry.kind == "file" and status.st_size != entry.size:
+            return f"tells of {path}, which has {status.st_size:,} bytes, and {entry.size:,} were stored"
+        if thorough and entry.kind == "file" and (entry.mtime_ns is None or status.st_mtime_ns != entry.mtime_ns):
+            with open(path, "rb") as file:
+                if digest_of(file, entry.size) != (entry.size, entry.digest):
+                    return f"tells of {path}, which does not hold what was stored: its digest differs"
+    strange = sorted(there - {entry.path for entry in entries})
+    return f"does not tell of {folder}/{strange[0]}, which is there" if strange else None
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+
+
+def _fetch(entries: list[Entry], stored: Stored) -> str:
+    """Fetch the files to a folder of this machine that goes with this process.
+
+    Raises:
+        ValueError: One is not what the listing tells.
+    """
+    import atexit
+    from shutil import rmtree
+    from tempfile import mkdtemp
+
+    folder = mkdtemp(prefix="memo-path-")
+    atexit.register(rmtree, folder, ignore_errors=True)
+    for number, entry in enumerate(entries):
+        path = f"{folder}/{entry.path}"
+        if entry.kind == "folder":
+            os.mkdir(path)
+        elif entry.kind == "file":
+            _fetch_file(entry, str(number), path, stored)
+    for entry in entries:  # last, so that nothing is written through one
+        if entry.kind == "link":
+            os.symlink(entry.target, f"{folder}/{entry.path}")
+    return folder
+
+
+def _fetch_file(entry: Entry, key: str, path: str, stored: Stored) -> None:
+    from shutil import copyfileobj
+
+    try:
+        remote = stored.beside(key)
+    except FileNotFoundError:
+        raise ValueError(f"tells of {entry.path!r}, which is gone") from None
+    with remote, open(path, "xb") as file:
+        copyfileobj(remote, file, _CHUNK)
+    with open(path, "rb") as file:
+        if digest_of(file, entry.size) != (entry.size, entry.digest):
+            raise ValueError(f"tells of {entry.path!r}, which does not hold what was stored: its digest differs")
+    os.chmod(path, 0o555 if entry.executable else 0o444)

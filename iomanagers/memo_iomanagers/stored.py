@@ -1,0 +1,116 @@
+"""The bytes of a stored value, opened: read where they are few, mapped where they are many.
+
+A map is private: its pages are those of the page cache until somebody writes to one, and then that page is copied.
+So a value that is built upon a map can be changed, and neither the stored file nor what another step loads of it is.
+The map lives as long as a buffer of it does; the file may be removed meanwhile. Cutting the file short while it is
+mapped is the one thing that must not be done to it: no program survives that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from memo.hashing import Hasher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from io import BufferedIOBase
+
+__all__ = ["SMALL", "Stored", "digest_of"]
+
+SMALL = 64 * 1024
+"""Bytes below which a file is read rather than mapped, and its digest always compared."""
+
+_CHUNK = 512 * 1024
+"""Bytes hashed at a time: little enough to stay in the processor's cache."""
+
+
+class Stored:
+    """An open data file.
+
+    Attributes:
+        size: In bytes.
+        name: Its full name, by which people find it.
+        folder: The folder of the files beside it, where it is one of this machine.
+    """
+
+    __slots__ = ("_beside", "_few", "_file", "folder", "name", "size")
+
+    def __init__(
+        self,
+        file: BufferedIOBase,
+        size: int,
+        *,
+        name: str,
+        folder: str | None,
+        beside: Callable[[str], BufferedIOBase],
+    ) -> None:
+        self._file = file
+        self._few: bytearray | None = None
+        self._beside = beside
+        self.size = size
+        self.name = name
+        self.folder = folder
+
+    def digest(self) -> str:
+        """The digest of all of the bytes, in little memory."""
+        if self.size >= SMALL:
+            return digest_of(self._file, self.size)[1]
+        few: bytearray = self.buffer()
+        self._few = few
+        hasher = Hasher()
+        hasher.write(few)
+        return hasher.hexdigest()
+
+    def buffer(self) -> Any:
+        """All of the bytes, to be changed by whoever gets them and by nobody else."""
+        if self._few is not None:
+            return self._few
+        mapped = self._map(private=True) if self.size >= SMALL else None
+        if mapped is not None:
+            return mapped
+        self._file.seek(0)
+        data = bytearray(self.size)
+        view = memoryview(data)
+        while view and (count := self._file.readinto(view)):
+            view = view[count:]
+        if view:
+            raise OSError(f"the file ended {len(view)} bytes early")
+        return data
+
+    def read_only(self) -> Any:
+        """All of the bytes, not to be changed: a shared map, of which no page need stay in memory."""
+        mapped = self._map(private=False) if self.size >= SMALL else None
+        return self.buffer() if mapped is None else mapped
+
+    def read(self) -> bytes:
+        """All of the bytes, as an object of their own."""
+        self._file.seek(0)
+        return self._file.read()
+
+    def beside(self, name: str) -> BufferedIOBase:
+        """Open a file that was written beside this one."""
+        return self._beside(name)
+
+    def _map(self, *, private: bool) -> Any:
+        from io import UnsupportedOperation
+        from mmap import ACCESS_COPY, ACCESS_READ, mmap
+
+        try:
+            descriptor = self._file.fileno()
+        except UnsupportedOperation:  # bytes that came over a network are in memory already
+            return None
+        try:
+            return mmap(descriptor, self.size, access=ACCESS_COPY if private else ACCESS_READ)
+        except OSError:  # some file systems have no maps, and some machines no address space to promise
+            return None
+
+
+def digest_of(file: BufferedIOBase, size: int) -> tuple[int, str]:
+    """Read a file to its end, in little memory, and give its size and digest."""
+    hasher = Hasher()
+    buffer = memoryview(bytearray(min(size, _CHUNK) + 1))
+    file.seek(0)
+    while count := file.readinto(buffer):
+        hasher.write(buffer[:count])
+    return hasher.size, hasher.hexdigest()

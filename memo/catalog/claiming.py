@@ -1,0 +1,109 @@
+"""Who is running which version: claims, which other runs wait for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memo.catalog.history import as_array
+from memo.contracts.run_store import Claim, Made
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from sqlite3 import Connection
+
+_HOLDER = "SELECT version, run_id, step_key, host, pid, pid_started, lease_until FROM claims WHERE version = ?"
+
+_HOLDERS = """
+SELECT version, run_id, step_key, host, pid, pid_started, lease_until
+FROM json_each(?) AS key JOIN claims ON claims.version = key.value
+"""
+
+# What is being replaced, or of which nobody knows whose content it has, is no reason not to run.
+_MADE = """
+SELECT run_id, id FROM materializations
+WHERE version = ?1 AND id > ?2 AND run_id <> ?3 AND NOT EXISTS (SELECT 1 FROM replacing WHERE version = ?1)
+ORDER BY id DESC LIMIT 1
+"""
+
+_PUT = """
+INSERT OR REPLACE INTO claims (version, run_id, step_key, host, pid, pid_started, lease_until, since)
+VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM materializations))
+"""
+
+_RENEW = "UPDATE claims SET lease_until = ? WHERE run_id = ?"
+
+_FORGET = "DELETE FROM claims WHERE lease_until < ?"
+
+_RELEASE = "DELETE FROM claims WHERE version = ? AND run_id = ?"
+
+_STILL_ITS_OWN = """
+SELECT 1 FROM claims
+WHERE version = ?1 AND run_id = ?2 AND NOT EXISTS (
+    SELECT 1 FROM materializations WHERE version = ?1 AND id > claims.since AND run_id <> ?2
+)
+"""
+
+_SECONDS_KEPT = 86400.0
+"""How long after its lease a claim stays that nobody took over: of a run that was killed, whose step nobody wants."""
+
+
+def claim(connection: Connection, wanted: Claim, since: int | None, gone: Claim | None) -> Claim | Made:
+    """Do what `RunStore.claim` says."""
+    row = connection.execute(_HOLDER, (wanted.version,)).fetchone()
+    if row is not None:
+        holder = Claim(*row)
+        if not _of_one_run(holder, wanted) and holder != gone:
+            return holder
+    if since is not None:
+        made = connection.execute(_MADE, (wanted.version, since, wanted.run_id)).fetchone()
+        if made is not None:
+            return Made(*made)
+    connection.execute(
+        _PUT,
+        (
+            wanted.version,
+            wanted.run_id,
+            wanted.step_key,
+            wanted.host,
+            wanted.pid,
+            wanted.pid_started,
+            wanted.lease_until,
+        ),
+    )
+    return wanted
+
+
+def _of_one_run(one: Claim, other: Claim) -> bool:
+    # Run ids can be chosen, and chosen again after a kill: the process tells.
+    return one.run_id == other.run_id and (one.host, one.pid, one.pid_started) == (
+        other.host,
+        other.pid,
+        other.pid_started,
+    )
+
+
+def claims(connection: Connection, versions: Sequence[str]) -> dict[str, Claim]:
+    """Answer `RunStore.claims`."""
+    rows = connection.execute(_HOLDERS, (as_array(versions),)).fetchall()
+    return {row[0]: Claim(*row) for row in rows}
+
+
+def renew(connection: Connection, run_id: str, now: float, lease_until: float) -> None:
+    """Do what `RunStore.renew_claims` says."""
+    connection.execute(_RENEW, (lease_until, run_id))
+    connection.execute(_FORGET, (now - _SECONDS_KEPT,))
+
+
+def release(connection: Connection, run_id: str, versions: Iterable[str]) -> None:
+    """Do what `RunStore.release_claims` says."""
+    end_claims(connection, [(version, run_id) for version in versions])
+
+
+def end_claims(connection: Connection, of: Sequence[tuple[str, str]]) -> None:
+    """End the claims on versions, each of the run beside it; of another run they stay."""
+    connection.executemany(_RELEASE, of)
+
+
+def is_still_its_own(connection: Connection, run_id: str, version: str) -> bool:
+    """Whether a version that a run claimed is its own yet, and no other run has stored it since."""
+    return connection.execute(_STILL_ITS_OWN, (version, run_id)).fetchone() is not None

@@ -1,0 +1,211 @@
+"""Single flight: what this run says it is running, and which of its steps wait because another run is running them.
+
+A step is claimed when it could start, and never while something else is waited for: so no two runs wait for each other.
+The claim of a run whose process is gone from this machine is worth nothing at once; that of one that hangs, or of which
+nothing can be seen from here, when its lease has run out.
+"""
+
+from __future__ import annotations
+
+from time import monotonic, time
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from memo.contracts.run_store import Claim, Made
+from memo.execution.processes import Process, is_there, this_process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from memo.contracts.run_store import RunStore
+
+LEASE_SECONDS = 30.0
+"""How long a claim holds that is not renewed."""
+
+_RENEWALS = 3
+"""How often a claim is renewed in the time of one lease."""
+
+GRACE_SECONDS = 2.0
+"""How long a lease of a process that is there must be seen to have run out: after a machine has slept, all have."""
+
+_FIRST_LOOK = 0.02
+_LONGEST_LOOK = 0.5
+_SLOWER = 1.5
+"""Seconds between two looks at what others run, and how they grow."""
+
+_WORTH_TELLING = 0.2
+"""Seconds of waiting before it is told of: what has run is recorded in batches, and nearly all waits are for that."""
+
+
+class _Waiting(Struct):
+    """A step that another run is running."""
+
+    version: str
+    holder: Claim
+    since: float
+    told: str = ""
+    """The run that has been named as the one that is waited for."""
+
+
+class Claims:
+    """The claims of one run, and its steps that wait for those of others.
+
+    Args:
+        store: The catalog.
+        run_id: Of this run.
+        within: The runs by whose steps this one was started: they wait for it, and must not be waited for.
+        on_wait: Told a step and whose claim it waits for, once that is worth telling.
+        lease: Seconds that a claim holds.
+        process: This one.
+        is_there: Whether a process runs; None where it cannot be seen.
+        clock: Seconds that only grow.
+        now: Seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        store: RunStore,
+        run_id: str,
+        *,
+        within: Collection[str] = (),
+        on_wait: Callable[[str, Claim], None],
+        lease: float | None = None,
+        process: Process | None = None,
+        is_there: Callable[[Process], bool | None] = is_there,
+        clock: Callable[[], float] = monotonic,
+        now: Callable[[], float] = time,
+    ) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._within = within
+        self._on_wait = on_wait
+        self._lease = LEASE_SECONDS if lease is None else lease
+        self._process = process
+        self._is_there = is_there
+        self._clock = clock
+        self._now = now
+        self._mine: set[str] = set()
+        self._renew_at = 0.0
+        self._waiting: dict[str, _Waiting] = {}
+        self._look_at = 0.0
+        self._pause = _FIRST_LOOK
+        self._run_out: dict[Claim, float] = {}
+        """When claims of processes that are there were first seen to have run out."""
+
+    def take(self, key: str, version: str, since: int | None) -> Claim | Made | None:
+        """Claim a step's version just before it starts.
+
+        Args:
+            key: The step.
+            version: Its version.
+            since: The mark after which it may have been made by another run; None where that is no reason not to run.
+
+        Returns:
+            None where the step is to run; the claim that it waits for, until `look` gives it back; or which run has
+            made it meanwhile.
+        """
+        self._process = self._process or this_process()
+        gone: Claim | None = None
+        while True:
+            now = self._now()
+            wanted = Claim(
+                version,
+                self._run_id,
+                key,
+                self._process.host,
+                self._process.pid,
+                self._process.started,
+                now + self._lease,
+            )
+            answer = self._store.claim(wanted, since=since, gone=gone)
+            if isinstance(answer, Made):
+                return answer
+            if answer is wanted:
+                if not self._mine:
+                    self._renew_at = now + self._lease / _RENEWALS
+                self._mine.add(version)
+                return None
+            if answer.run_id in self._within:
+                return None
+            if not self._is_gone(answer):
+                self._wait(key, answer)
+                return answer
+            gone = answer
+
+    def stored(self, version: str | None) -> bool:
+        """Take note that a version is stored, and say whether it was claimed; the claim ends when it is recorded."""
+        if version not in self._mine:
+            return False
+        self._mine.discard(version)
+        return True
+
+    def release(self, version: str | None) -> None:
+        """End the claim on a version that was not stored, if there is one."""
+        if version in self._mine:
+            self._mine.discard(version)
+            self._store.release_claims(self._run_id, [version])
+
+    def close(self) -> None:
+        """End all claims that are left, as after an interrupt."""
+        left, self._mine = self._mine, set()
+        if left:
+            self._store.release_claims(self._run_id, left)
+
+    def renew_if_due(self) -> None:
+        """Renew what is claimed when a part of the lease has passed; nothing is written where nothing is claimed."""
+        now = self._now()
+        if self._mine and now >= self._renew_at:
+            self._store.renew_claims(self._run_id, now, now + self._lease)
+            self._renew_at = now + self._lease / _RENEWALS
+
+    # Waiting for others
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether any step waits for another run."""
+        return bool(self._waiting)
+
+    @property
+    def next_look(self) -> float | None:
+        """When to look again at what is waited for, on the clock; None where nothing is."""
+        return self._look_at if self._waiting else None
+
+    def look(self) -> list[str]:
+        """Look, where it is time, and give the steps that need not wait any longer; they have to be claimed again."""
+        if not self._waiting or self._clock() < self._look_at:
+            return []
+        claims = self._store.claims([each.version for each in self._waiting.values()])
+        free: list[str] = []
+        for key, waiting in list(self._waiting.items()):
+            holder = claims.get(waiting.version)
+            if holder is None or self._is_gone(holder):
+                del self._waiting[key]
+                free.append(key)
+                continue
+            waiting.holder = holder
+            if waiting.told != holder.run_id and self._clock() - waiting.since >= _WORTH_TELLING:
+                waiting.told = holder.run_id
+                self._on_wait(key, holder)
+        self._pause = _FIRST_LOOK if free else min(self._pause * _SLOWER, _LONGEST_LOOK)
+        self._look_at = self._clock() + self._pause
+        return free
+
+    def _wait(self, key: str, holder: Claim) -> None:
+        self._waiting[key] = _Waiting(holder.version, holder, self._clock())
+        self._pause = _FIRST_LOOK
+        self._look_at = self._clock() + self._pause
+
+    def _is_gone(self, claim: Claim) -> bool:
+        """Whether a claim of another is worth nothing any more."""
+        there = self._is_there(Process(claim.host, claim.pid, claim.pid_started))
+        if there is False:
+            return True
+        if self._now() < claim.lease_until:
+            return False
+        if there is None:
+            return True
+        return self._clock() - self._run_out.setdefault(claim, self._clock()) >= GRACE_SECONDS
+
+
+__all__ = ["GRACE_SECONDS", "LEASE_SECONDS", "Claims"]
