@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 READY := $(VENV)/.ready
 DEMO_READY := $(VENV)/.ready-demo
+TESTS := tests
 
 .PHONY: demo test check pytest bench format clean
 
@@ -14,7 +15,7 @@ demo: $(DEMO_READY)
 test: check pytest
 
 pytest: $(READY)
-	$(BIN)/python -m pytest -n auto -q
+	$(BIN)/python -m pytest -n auto -q $(TESTS)
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -25,6 +26,7 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/null_run.py
+	$(BIN)/python benchmarks/source_versions.py
 	$(BIN)/python benchmarks/reuse.py
 
 format: $(READY)

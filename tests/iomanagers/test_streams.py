@@ -333,7 +333,7 @@ def test_a_source_that_changes_while_a_stream_is_read_leaves_nothing_stored(work
     workspace.write("pipeline.py", text.replace("-> int", ""))
     ran = workspace.run()
     assert ran.outcomes == {"make": "failure", "add": "blocked"}
-    assert "the source 'data.csv' was changed while the step ran" in ran.errors["make"]
+    assert "the source 'data.csv' was changed while the run went on" in ran.errors["make"]
     assert not [path for path in workspace.home.rglob("storage/**/*") if path.is_file()]
     assert workspace.run().outcomes["make"] == "failure"
 
