@@ -18,7 +18,7 @@ _RUNS = 20
 
 def complete_step(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """Offer the steps of the target's job, or of the run."""
-    found = _recorded_steps(ctx) if "run_id" in ctx.params else _steps(ctx)
+    found = _steps(ctx) if ctx.params.get("target") else _recorded_steps(ctx)
     return [key for key in found if key.startswith(incomplete)]
 
 

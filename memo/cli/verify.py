@@ -136,8 +136,11 @@ def _lines(made: Verification) -> list[str]:
 
 def _what(step: StepVerification) -> str:
     if step.outcome == "DIFFERS" and step.vouched:
-        what = "what was adopted is not" if step.vouched == "adopted" else "what was accepted as equal is not"
-        return f"{what} what op {step.op_name!r} ({step.location}) gives"
+        was, way_out = (
+            ("adopted", "") if step.vouched == "adopted" else ("accepted as equal", ", or memo accept --revoke")
+        )
+        op = f"op {step.op_name!r} ({step.location})"
+        return f"what was {was} is not what {op} gives: memo run --force {step.key}{way_out}"
     if step.outcome == "DIFFERS":
         return f"op {step.op_name!r} ({step.location}) is not deterministic"
     return step.detail

@@ -129,6 +129,7 @@ def test_verify_says_what_was_accepted_and_is_not_equal(edited: Workspace, ok: M
 
     assert done.returncode == 1
     assert re.search(r"DIFFERS +clean .* what was accepted as equal is not what op 'clean' \(.*\) gives", done.stdout)
+    assert "memo run --force clean, or memo accept --revoke" in done.stdout
     found = json.loads(memo("verify", "daily.py", "--rerun", "--json").stdout)
     assert found["nondeterministic_ops"] == []
     assert [step["vouched"] for step in found["steps"]] == [None, "accepted", None]

@@ -185,6 +185,8 @@ def completed(workspace: Workspace, *words: str) -> list[str]:
 def test_commands_steps_and_runs_are_completed(daily: Workspace, ok: Memo) -> None:
     assert completed(daily, "ru") == ["run", "runs"]
     assert completed(daily, "why", "daily.py", "re") == ["report"]
+    assert completed(daily, "accept", "daily.py", "re") == ["report"]
+    assert completed(daily, "adopt", "daily.py", "re") == ["report"]
     assert completed(daily, "why", "nothere.py", "re") == []
     ok("run", "daily.py")
     runs = completed(daily, "show", "")
