@@ -21,7 +21,8 @@ FROM json_each(?) AS key JOIN claims ON claims.version = key.value
 # What is being replaced, or of which nobody knows whose content it has, is no reason not to run.
 _MADE = """
 SELECT run_id, id FROM materializations
-WHERE version = ?1 AND id > ?2 AND run_id <> ?3 AND NOT EXISTS (SELECT 1 FROM replacing WHERE version = ?1)
+WHERE version = ? AND id > ? AND run_id <> ?
+AND NOT EXISTS (SELECT 1 FROM replacing WHERE replacing.version = materializations.version)
 ORDER BY id DESC LIMIT 1
 """
 
@@ -38,8 +39,9 @@ _RELEASE = "DELETE FROM claims WHERE version = ? AND run_id = ?"
 
 _STILL_ITS_OWN = """
 SELECT 1 FROM claims
-WHERE version = ?1 AND run_id = ?2 AND NOT EXISTS (
-    SELECT 1 FROM materializations WHERE version = ?1 AND id > claims.since AND run_id <> ?2
+WHERE version = ? AND run_id = ? AND NOT EXISTS (
+    SELECT 1 FROM materializations AS made
+    WHERE made.version = claims.version AND made.id > claims.since AND made.run_id <> claims.run_id
 )
 """
 
