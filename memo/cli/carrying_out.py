@@ -44,7 +44,7 @@ def carry_out(
     Returns:
         The exit code, and the result where the run came to its end.
     """
-    from memo.cli.undeclared import Undeclared
+    from memo.cli.undeclared import Undeclared, lint_hint
     from memo.project.running import execute_job
 
     progress = Progress(
@@ -78,15 +78,6 @@ def carry_out(
         sys.stdout.flush()
     tell_result(result, home=home_option)
     return 0 if result.success else 1, result
-
-
-def lint_hint(reference: JobReference, home_option: str | None) -> str:
-    """The command that tells what the job's versions do not cover."""
-    from shlex import join
-
-    place = reference.place.removeprefix(os.getcwd() + os.sep)
-    target = f"{place}:{reference.job}" if reference.job else place
-    return join(["memo", "lint", target, *(["--home", home_option] if home_option is not None else [])])
 
 
 def _tell_canceled(home: Home, run_id: str | None) -> None:

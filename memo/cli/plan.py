@@ -46,7 +46,6 @@ def plan(
     REUSE     its outputs are stored
     UNNEEDED  its outputs are gone, and nothing that runs reads them
     """  # noqa: D301 - the backspace is click's sign for lines that are not to be wrapped
-    from memo.cli.carrying_out import lint_hint
     from memo.cli.config_files import read_run_config, read_tags
     from memo.cli.opening import load_job
     from memo.cli.standard_output import kept_for_result
@@ -80,7 +79,7 @@ def plan(
     for line in _lines(made):
         out(line)
     out(f"{made.job_name}: {plan_text(made)}")
-    for line in (*warning_lines(made), *blind_spot_lines(found, made, lint_hint(reference, home))):
+    for line in (*warning_lines(made), *blind_spot_lines(found, made, reference, home)):
         tell(line, "yellow")
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memo.cli.changes import link_lines, links_json
-from memo.cli.vouched import acceptance_json, acceptance_of, adoption_json, word_lines
+from memo.cli.vouched import acceptance_in, acceptance_json, adoption_json, word_lines
 from memo.tags import ADOPTED_TAG
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Present:
         self.since = since
         self.links: tuple[Link, ...] = ()
         self.last = _last_time(job.name, step, catalog)
-        self.accepted = acceptance_of(plan, step, catalog)
+        self.accepted = acceptance_in(plan, step, catalog)
         self.adopted = catalog.adopted().get(self.step.stored_as or "")
         if plan.versions is None:
             if since is not None:

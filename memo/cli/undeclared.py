@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from memo.planning import Verdict
 
 if TYPE_CHECKING:
     from memo.contracts.version_strategy import BlindSpot
+    from memo.definition.reference import JobReference
     from memo.events import Event
     from memo.planning import Plan
     from memo.project.home import Home
@@ -97,6 +99,15 @@ class Undeclared:
                 self._told.add(at)
                 found.append(spot)
         return found
+
+
+def lint_hint(reference: JobReference, home_option: str | None) -> str:
+    """The command that tells what the job's versions do not cover."""
+    from shlex import join
+
+    place = reference.place.removeprefix(os.getcwd() + os.sep)
+    target = f"{place}:{reference.job}" if reference.job else place
+    return join(["memo", "lint", target, *(["--home", home_option] if home_option is not None else [])])
 
 
 def said_spot(spot: BlindSpot) -> str:

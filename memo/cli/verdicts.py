@@ -9,6 +9,7 @@ from memo.planning import Reason, Verdict
 
 if TYPE_CHECKING:
     from memo.definition.job import JobDefinition
+    from memo.definition.reference import JobReference
     from memo.planning import Plan, StepPlan
 
 _WORTH_SAYING = 0.1
@@ -66,19 +67,21 @@ def warning_lines(plan: Plan) -> list[str]:
     return [f"warning: {each}" for warnings in told.values() for each in warnings]
 
 
-def blind_spot_lines(job: JobDefinition, plan: Plan, hint: str) -> list[str]:
+def blind_spot_lines(job: JobDefinition, plan: Plan, reference: JobReference, home_option: str | None) -> list[str]:
     """What could not be followed in code and nothing is declared for: one line an op.
 
     Args:
         job: The job.
         plan: For it.
-        hint: The command that tells more.
+        reference: How the job was found.
+        home_option: The home as the command line gave it.
     """
     if plan.versions is None or not plan.versions.blind_spots:
         return []
-    from memo.cli.undeclared import said_spot
+    from memo.cli.undeclared import lint_hint, said_spot
     from memo.project.linting import open_spots
 
+    hint = lint_hint(reference, home_option)
     return [
         f"{name}: {said_spot(first)}{f', and {len(rest)} more' if rest else ''}: {hint}"
         for name, (first, *rest) in open_spots(job, plan.versions).items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memo.cli.text import time_text
+from memo.contracts.run_store import acceptance_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,9 +45,7 @@ def adoption_json(adoption: Adoption) -> dict[str, Any]:
     return {"run_id": adoption.run_id, "files": adoption.files, "at": adoption.at, "version": adoption.version}
 
 
-def acceptance_of(plan: Plan, key: str, catalog: Catalog) -> Acceptance | None:
+def acceptance_in(plan: Plan, key: str, catalog: Catalog) -> Acceptance | None:
     """The acceptance by which another version stands in the place of the step's own."""
     computed = plan.versions.steps[key].computed if plan.versions is not None else ""
-    if not computed:
-        return None
-    return next((a for a in catalog.acceptances() if a.version == computed and a.revoked_at is None), None)
+    return acceptance_of(catalog.acceptances(), computed) if computed else None

@@ -28,6 +28,7 @@ __all__ = [
     "Saving",
     "Standing",
     "UndeclaredRead",
+    "acceptance_of",
 ]
 
 
@@ -217,6 +218,11 @@ class Acceptance(Struct, frozen=True):
     reason: str
     at: float
     revoked_at: float | None = None
+
+
+def acceptance_of(acceptances: Iterable[Acceptance], version: str) -> Acceptance | None:
+    """The one of these that holds for a version, by which another stands in its place."""
+    return next((each for each in acceptances if each.version == version and each.revoked_at is None), None)
 
 
 class Adoption(Struct, frozen=True):

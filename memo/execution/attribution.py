@@ -107,7 +107,7 @@ def _is_machinery(name: str, file: str) -> bool:
 def shown_path(path: str, folder: str) -> str:
     """A path as people read it: relative to a folder where it is below it.
 
-    >>> shown_path("/work/data.csv", "/work"), shown_path("/data.csv", "/work"), shown_path("/work/", "/work")
+    >>> shown_path("/a/data.csv", "/a"), shown_path("/data.csv", "/a"), shown_path("/a/", "/a")
     ('data.csv', '/data.csv', './')
     """
     if folder and path.rstrip(os.sep) == folder:

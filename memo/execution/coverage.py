@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from memo.definition.source import Source
 
-FILE, ENVIRONMENT, NETWORK, PROCESS = "file", "environment", "network", "process"
-"""The kinds of things that a step can read."""
+FILE, ENVIRONMENT, NETWORK, PROCESS, TIME = "file", "environment", "network", "process", "time"
+"""The kinds of things that a step can read; the last one is known of its code alone."""
 
 WHOLE_ENVIRONMENT = "*"
 """Stands for all environment variables."""
@@ -83,7 +83,7 @@ class Coverage:
             ENVIRONMENT: (EnvironmentSource,),
             NETWORK: (UrlSource, FunctionSource),
             PROCESS: (FunctionSource,),
-            "time": (TimeSource, FunctionSource),
+            TIME: (TimeSource, FunctionSource),
         }
         return any(isinstance(source, kinds.get(kind, ())) for source in self.sources)
 

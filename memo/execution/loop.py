@@ -111,8 +111,6 @@ class RunLoop:
         self._running: set[str] = set()
         self._marks: dict[str, int] = {}
         """For steps that were looked for after the plan was made: how far the history had come then."""
-        self._unfinished = history.unfinished() if history is not None else frozenset[str]()
-        """Versions that a run of the past began to replace, and did not: nobody knows which content stands there."""
         self._order = {key: index for index, key in enumerate(plan.steps)}
 
     def run(self) -> None:
@@ -291,7 +289,7 @@ class RunLoop:
         found = content_key(versions.steps[key], self._digest_of)
         stored_as = self.history.find_contents([found]).get(found)
         step = self.job.steps[key]
-        if stored_as is None or stored_as in self._unfinished or not self.storage.stored([(step, stored_as)])[0]:
+        if stored_as is None or stored_as in self.plan.unfinished or not self.storage.stored([(step, stored_as)])[0]:
             return False
         self._digests[key] = self.history.content_digests([stored_as]).get(stored_as, {})
         if stored_as != versions.steps[key].version:

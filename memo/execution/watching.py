@@ -62,6 +62,7 @@ class Watch:
 
     def __init__(self, attempt: StepAttempt) -> None:
         self._attempt = attempt
+        self._folder = attempt.environment.folder
         self._coverage: Coverage | None = None
         self._reads: dict[tuple[str, str, str, int], None] = {}
         """(kind, what, file, line), paths absolute, of which it is not decided yet whether they are covered."""
@@ -77,7 +78,6 @@ class Watch:
 
     def __enter__(self) -> Self:
         _listen()
-        self._folder = _current_folder()
         self._thread = get_ident()
         self._strangers = frozenset(sys._current_frames())  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - the idents of all threads, those that `threading` does not know too
         self._processes = _processes_made()
@@ -281,13 +281,6 @@ def _leave_environment() -> None:
         each: Any = _watched_environments.pop()
         if each.__class__ is _WatchedEnvironment:
             each.__class__ = _plain_class
-
-
-def _current_folder() -> str:
-    try:
-        return os.getcwd()
-    except OSError:  # it is gone
-        return ""
 
 
 def _processes_made() -> str:

@@ -83,6 +83,7 @@ class Plan(Struct, frozen=True):
         sources: What the ops are handed that external sources are wired to.
         aliases: Versions found equal by content while planning, not yet recorded: version -> stored version.
         mark: How far the history had come when the plan was begun: what was stored later, the plan need not know of.
+        unfinished: Versions that a run of the past began to replace, and did not: nobody knows what stands there.
     """
 
     job_name: str
@@ -95,6 +96,7 @@ class Plan(Struct, frozen=True):
     sources: dict[Source, Any] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     mark: int = 0
+    unfinished: frozenset[str] = frozenset()
 
     def count(self, verdict: Verdict) -> int:
         """How many steps have this verdict."""

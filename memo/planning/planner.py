@@ -178,6 +178,7 @@ class _Planner:
             self._sources(),
             self.aliases,
             self.mark,
+            frozenset(self.unfinished),
         )
         _check_boundary(self.job, plan.steps, self.outside)
         return self._with_seconds(plan) if self.forecast else plan

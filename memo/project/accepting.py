@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from memo.contracts.run_store import Acceptance
+from memo.contracts.run_store import Acceptance, acceptance_of
 from memo.definition.names import check_tags
 from memo.errors import DefinitionError, InvocationError, SelectionError, did_you_mean
 from memo.project.home import Home, opened_home
@@ -188,9 +188,8 @@ class _Here:
         where = self._step.where
         if self._stands_for != self.version:
             if self._is_stored(catalog, self._stands_for):
-                number = next(
-                    (a.id for a in catalog.acceptances() if a.version == self.version and not a.revoked_at), 0
-                )
+                accepted = acceptance_of(catalog.acceptances(), self.version)
+                number = accepted.id if accepted is not None else 0
                 raise InvocationError(
                     f"its present version is accepted already (acceptance {number}); to accept another instead, first "
                     f"take that back: memo accept --revoke {number}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from memo.contracts.executor import StepTask
-from memo.contracts.run_store import Adoption, Materialization, OutputRecord, RunRecord
+from memo.contracts.run_store import Adoption, Materialization, OutputRecord, RunRecord, acceptance_of
 from memo.definition.names import check_tags
 from memo.definition.types import fits, type_name
 from memo.errors import InvocationError, did_you_mean
@@ -135,8 +135,8 @@ def _check_free(job: JobDefinition, step_key: str, prepared: Prepared, home: Hom
     assert versions is not None
     step, found, planned = job.steps[step_key], versions.steps[step_key], prepared.plan.steps[step_key]
     if found.computed:
-        acceptances = home.catalog.acceptances()
-        number = next((a.id for a in acceptances if a.version == found.computed and not a.revoked_at), 0)
+        accepted = acceptance_of(home.catalog.acceptances(), found.computed)
+        number = accepted.id if accepted is not None else 0
         raise InvocationError(
             f"its present version is accepted as equal to another (acceptance {number}), which is stored; to adopt "
             f"outputs for it, first take that back: memo accept --revoke {number}",

@@ -135,17 +135,14 @@ def is_open(spot: BlindSpot, coverage: Coverage, *, watched: bool) -> bool:
 
 def open_spots(job: JobDefinition, versions: Versions) -> dict[str, list[BlindSpot]]:
     """The blind spots behind which nothing is declared, by the op's name or the resource's key."""
+    read = [(step.op.name, versions.sources(key)) for key, step in job.steps.items()]
+    read += [(key, list(resource.sources)) for key, resource in versions.resources.items()]
     found: dict[str, dict[BlindSpot, None]] = {}
-    for key, step in job.steps.items():
-        coverage = Coverage([each.source for each in versions.sources(key)], "")
-        for spot in versions.blind_spots.get(step.op.name, ()):
+    for name, sources in read:
+        coverage = Coverage([each.source for each in sources], "")
+        for spot in versions.blind_spots.get(name, ()):
             if is_open(spot, coverage, watched=False):
-                found.setdefault(step.op.name, {})[spot] = None
-    for key, resource in versions.resources.items():
-        coverage = Coverage([each.source for each in resource.sources], "")
-        for spot in versions.blind_spots.get(key, ()):
-            if is_open(spot, coverage, watched=False):
-                found.setdefault(key, {})[spot] = None
+                found.setdefault(name, {})[spot] = None
     return {name: list(spots) for name, spots in found.items()}
 
 
@@ -185,10 +182,10 @@ class _Linter:
             if has_workers:
                 unwatched.append(name)
             findings += [*seen, *self._not_followed(name, steps, seen, has_workers=has_workers)]
-        lines = {(each.kind, each.where) for each in findings}
+        of_ops = tuple(findings)
         for key in self._versions.resources:
             if key not in ops:
-                findings += self._of_resource(key, lines)
+                findings += self._of_resource(key, of_ops)
         never_run = [step.key for steps in ops.values() for step in steps if step.key not in self._has_run]
         return LintReport(self._job.name, tuple(findings), tuple(never_run), tuple(unwatched))
 
@@ -235,24 +232,27 @@ class _Linter:
     def _not_followed(
         self, name: str, steps: Sequence[Step], seen: Sequence[Finding], *, has_workers: bool
     ) -> list[Finding]:
-        lines = {(each.kind, each.where) for each in seen}
         watched = not has_workers and all(step.key in self._has_run for step in steps)
-        return [
-            found
-            for spot in self._versions.blind_spots.get(name, ())
-            if any(is_open(spot, self._coverages[step.key], watched=watched) for step in steps)
-            and ((found := self._finding(name, steps[0].op.location, spot)).kind, found.where) not in lines
-        ]
+        coverages = [self._coverages[step.key] for step in steps]
+        return self._still_open(name, steps[0].op.location, coverages, seen, watched=watched)
 
-    def _of_resource(self, key: str, lines: set[tuple[str, str]]) -> list[Finding]:
+    def _of_resource(self, key: str, findings: Sequence[Finding]) -> list[Finding]:
         definition = self._definitions[key]
-        coverage = Coverage([each for each in definition.depends_on if isinstance(each, Source)], self._folder)
-        return [
-            found
-            for spot in self._versions.blind_spots.get(key, ())
-            if is_open(spot, coverage, watched=False)
-            and ((found := self._finding(key, definition.location, spot)).kind, found.where) not in lines
+        sources = [each for each in definition.depends_on if isinstance(each, Source)]
+        coverage = Coverage(sources, self._folder)
+        return self._still_open(key, definition.location, [coverage], findings, watched=False)
+
+    def _still_open(
+        self, owner: str, location: str, coverages: Sequence[Coverage], told: Sequence[Finding], *, watched: bool
+    ) -> list[Finding]:
+        """The blind spots behind which nobody knows what is, of lines of which not more is told already."""
+        lines = {(each.kind, each.where) for each in told}
+        found = [
+            self._finding(owner, location, spot)
+            for spot in self._versions.blind_spots.get(owner, ())
+            if any(is_open(spot, coverage, watched=watched) for coverage in coverages)
         ]
+        return [each for each in found if (each.kind, each.where) not in lines]
 
     def _finding(self, owner: str, location: str, spot: BlindSpot) -> Finding:
         where = shown_path(spot.where, self._folder)

@@ -143,7 +143,8 @@ def _plan(
     forced = selected if wish.force is True else select_steps(job.steps, wish.force) if wish.force else frozenset()
     catalog = home.catalog
     accepted = dict(catalog.accepted())
-    reasons = {each.version: each.reason for each in catalog.acceptances()} if accepted else {}
+    told = catalog.acceptances() if accepted else ()
+    reasons = {each.version: each.reason for each in told if each.revoked_at is None}
     while True:
         versions = resolve_versions(
             job,

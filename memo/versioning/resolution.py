@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from memo.definition.op import OpDefinition
     from memo.definition.run_config import RunConfig
     from memo.definition.step import Step
-    from memo.versioning.stamps import Stamp
 
 NO_CONFIG = value_digest(None)
 
@@ -192,7 +191,8 @@ class _Resolution:
         if wired or step.op.depends_on:
             named = self.read(each for each in step.op.depends_on if isinstance(each, Source))
             sources = (*wired, *named)
-            local_key = digest("reads", local_key, _wired_digest(wired), *[each.stamp.digest for each in named])
+            by_input = named_digest("wired", [(each.input, each.digest) for each in wired])
+            local_key = digest("reads", local_key, by_input, *[each.digest for each in named])
         frozen = tuple(inputs)
         version = joined_digest("step", local_key, frozen, self._upstream)
         stands = self.accepted.get(version)
@@ -280,7 +280,7 @@ class _Resolution:
             self._value(config, f"resources.{key}.config"),
             named_digest("requires", requires.items()),
             *[each.version for each in besides],
-            *[each.stamp.digest for each in sources],
+            *[each.digest for each in sources],
         )
         shown = shown_value(definition.hardcoded_value) if definition.is_hardcoded else None
         return ResourceVersion(version, code, config, requires, shown, besides, sources)
@@ -290,7 +290,7 @@ class _Resolution:
         if type(source) is FromInputManager:
             return self._loaded(step, name, source.key)
         if type(source) is FromSource:
-            return _source_digest(self.stamps.of(source.source))
+            return ReadSource(source.source, self.stamps.of(source.source), name).digest
         return self._given_value(self._given(step, name, source), where)
 
     def _loaded(self, step: Step, name: str, key: str) -> str:
@@ -366,15 +366,6 @@ def _add_blind_spots(
     if found:
         # Once for all steps of an op; an op and a resource may have one name.
         known[name] = tuple(dict.fromkeys([*known.get(name, ()), *found]))
-
-
-def _source_digest(stamp: Stamp) -> str:
-    """The version of an input that a source is wired to: what the source holds, and what the op is handed."""
-    return digest("source", stamp.digest, value_digest(stamp.value))
-
-
-def _wired_digest(wired: Iterable[ReadSource]) -> str:
-    return named_digest("wired", [(each.input, _source_digest(each.stamp)) for each in wired])
 
 
 _PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})

@@ -68,6 +68,7 @@ class StepVersion(Struct, frozen=True):
         besides: What the op ``depends_on``, sources left out.
         sources: The external sources that are wired to it or that the op ``depends_on``.
         computed: The version that it has by itself, where another was accepted in its place; else empty.
+        loaders: The keys of the input managers that load its inputs.
     """
 
     version: str

@@ -245,11 +245,12 @@ class Remembered:
         return same[-1].outputs[0].content_digest if same else None
 
     def stored_as(self, version: str) -> str:
-        """Where a chain of links ends."""
-        seen = {version}
-        while (link := self.aliases(version)) is not None and link not in seen:
-            version = link
+        """Where a chain of links ends; in a circle, where it is met again."""
+        seen = {version} if self.aliases(version) is None else set[str]()
+        version = self.aliases(version) or version
+        while version not in seen and (link := self.aliases(version)) is not None:
             seen.add(version)
+            version = link
         return version
 
     def aliases(self, version: str) -> str | None:

@@ -521,3 +521,14 @@ def test_accepted_code_that_runs_after_all_stores_under_its_own_version(workspac
     workspace.edit("pipeline.py", "a + 2", "a + 1")
     back = workspace.run(output="c")
     assert (back.ran, back.value) == ([], "20")
+
+
+def test_the_reason_is_that_of_the_acceptance_that_holds(daily: Pipeline) -> None:
+    daily.second = 2
+    daily.run()
+    daily.second = 3
+    daily.revoke(daily.accept(reason="first"))
+    daily.accept(reason="second")
+
+    with Home(daily.home) as home:
+        assert plan_job(daily.job(), instance=home).steps["double"].detail == "second"
