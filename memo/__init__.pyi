@@ -174,10 +174,19 @@ from memo.project.front import (
     SourceHashVersionStrategy as SourceHashVersionStrategy,
 )
 from memo.project.front import (
+    delta_io_manager as delta_io_manager,
+)
+from memo.project.front import (
+    duckdb_io_manager as duckdb_io_manager,
+)
+from memo.project.front import (
     fs_io_manager as fs_io_manager,
 )
 from memo.project.front import (
     mem_io_manager as mem_io_manager,
+)
+from memo.project.front import (
+    postgres_io_manager as postgres_io_manager,
 )
 from memo.project.home import Home as Home
 from memo.project.reexecution import ReexecutionOptions as ReexecutionOptions

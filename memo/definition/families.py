@@ -12,8 +12,11 @@ STRATEGIES = "memo.strategies"
 EXECUTORS = "memo.executors"
 
 _OURS = {
+    (IO_MANAGERS, "delta"): "memo_iomanagers.delta:DELTA",
+    (IO_MANAGERS, "duckdb"): "memo_iomanagers.duckdb_tables:DUCKDB",
     (IO_MANAGERS, "fs"): "memo_iomanagers.filesystem:FS",
     (IO_MANAGERS, "mem"): "memo_iomanagers.memory:MEM",
+    (IO_MANAGERS, "postgres"): "memo_iomanagers.postgres:POSTGRES",
     (STRATEGIES, "declared"): "memo_strategies.declared:DeclaredVersionStrategy",
     (STRATEGIES, "source_hash"): "memo_strategies.source_hash:SourceHashVersionStrategy",
     (EXECUTORS, "in_process"): "memo.execution.in_process:InProcessExecutor",

@@ -10,19 +10,23 @@ from memo.definition.resource import IOManagerDefinition
 if TYPE_CHECKING:
     from memo.contracts.version_strategy import VersionStrategy
 
+    delta_io_manager: IOManagerDefinition
+    duckdb_io_manager: IOManagerDefinition
     fs_io_manager: IOManagerDefinition
     mem_io_manager: IOManagerDefinition
+    postgres_io_manager: IOManagerDefinition
     DeclaredVersionStrategy: type[VersionStrategy]
     SourceHashVersionStrategy: type[VersionStrategy]
 
 
+_IO_MANAGERS = frozenset({"delta", "duckdb", "fs", "mem", "postgres"})
 _STRATEGIES = {"DeclaredVersionStrategy": "declared", "SourceHashVersionStrategy": "source_hash"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _STRATEGIES:
         found: Any = family_member(STRATEGIES, _STRATEGIES[name])
-    elif name in {"fs_io_manager", "mem_io_manager"}:
+    elif name.removesuffix("_io_manager") in _IO_MANAGERS and name.endswith("_io_manager"):
         found = IOManagerDefinition.from_spec(family_member(IO_MANAGERS, name.removesuffix("_io_manager")))
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
