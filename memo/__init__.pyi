@@ -180,6 +180,12 @@ from memo.project.front import (
     arrow_io_manager as arrow_io_manager,
 )
 from memo.project.front import (
+    delta_io_manager as delta_io_manager,
+)
+from memo.project.front import (
+    duckdb_io_manager as duckdb_io_manager,
+)
+from memo.project.front import (
     fs_io_manager as fs_io_manager,
 )
 from memo.project.front import (
@@ -196,6 +202,9 @@ from memo.project.front import (
 )
 from memo.project.front import (
     path_io_manager as path_io_manager,
+)
+from memo.project.front import (
+    postgres_io_manager as postgres_io_manager,
 )
 from memo.project.front import (
     text_io_manager as text_io_manager,

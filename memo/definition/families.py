@@ -13,12 +13,15 @@ EXECUTORS = "memo.executors"
 
 _OURS = {
     (IO_MANAGERS, "arrow"): "memo_iomanagers.offered:ARROW",
+    (IO_MANAGERS, "delta"): "memo_iomanagers.delta:DELTA",
+    (IO_MANAGERS, "duckdb"): "memo_iomanagers.duckdb_tables:DUCKDB",
     (IO_MANAGERS, "fs"): "memo_iomanagers.offered:FS",
     (IO_MANAGERS, "json"): "memo_iomanagers.offered:JSON",
     (IO_MANAGERS, "mem"): "memo_iomanagers.memory:MEM",
     (IO_MANAGERS, "numpy"): "memo_iomanagers.offered:NUMPY",
     (IO_MANAGERS, "parquet"): "memo_iomanagers.offered:PARQUET",
     (IO_MANAGERS, "path"): "memo_iomanagers.offered:PATH",
+    (IO_MANAGERS, "postgres"): "memo_iomanagers.postgres:POSTGRES",
     (IO_MANAGERS, "text"): "memo_iomanagers.offered:TEXT",
     (STRATEGIES, "declared"): "memo_strategies.declared:DeclaredVersionStrategy",
     (STRATEGIES, "source_hash"): "memo_strategies.source_hash:SourceHashVersionStrategy",
