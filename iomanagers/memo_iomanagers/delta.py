@@ -393,9 +393,9 @@ def _create(init_context: Any) -> DeltaIOManager:
     config: DeltaConfig = init_context.resource_config or DeltaConfig()
     base_dir = config.base_dir
     if base_dir is None:
-        if init_context.storage_dir is None:
+        if init_context.storage.folder is None:
             raise StorageError("the IO manager 'delta' has no base_dir, and there is no home to keep tables in: set it")
-        base_dir = os.path.join(init_context.storage_dir, "delta")
+        base_dir = os.path.join(init_context.storage.folder, "delta")
     return DeltaIOManager(base_dir, storage_options=config.storage_options)
 
 

@@ -352,11 +352,11 @@ def _create(init_context: Any) -> DuckDBIOManager:
     config: DuckDBConfig = init_context.resource_config or DuckDBConfig()
     database = config.database
     if database is None:
-        if init_context.storage_dir is None:
+        if init_context.storage.folder is None:
             raise StorageError(
                 "the IO manager 'duckdb' has no database, and there is no home to keep one in: set database"
             )
-        database = os.path.join(init_context.storage_dir, "memo.duckdb")
+        database = os.path.join(init_context.storage.folder, "memo.duckdb")
     return DuckDBIOManager(database, config.schema, lock_timeout=config.lock_timeout)
 
 

@@ -51,7 +51,7 @@ def _created_by(name: str, encoding: str | None) -> Callable[[Any], FsIOManager]
         config: FsConfig | FormatConfig = init_context.resource_config or FsConfig()
         base_dir = config.base_dir
         if base_dir is None:
-            base_dir = init_context.storage_dir
+            base_dir = init_context.storage.folder
         if base_dir is None:
             raise StorageError(
                 f"the IO manager {name!r} has no base_dir, and there is no home to keep outputs in: set base_dir"

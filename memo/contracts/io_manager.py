@@ -21,6 +21,7 @@ __all__ = [
     "MemoizableIOManager",
     "OutputContext",
     "Provenance",
+    "Storage",
     "StoredValue",
     "check_segment",
 ]
@@ -305,12 +306,28 @@ def check_segment(segment: str) -> str:
     return segment
 
 
+class Storage(Struct, frozen=True):
+    """Where a run's outputs are kept that name no other place, and with whom they are shared.
+
+    Attributes:
+        folder: The home's own storage folder; None where there is no home.
+        remote: A folder or URL under which outputs are shared: what is not in the home's folder is looked for there,
+            and what is made is put there too.
+        read_only: Whether nothing is put there.
+        signing_key_file: The file of the key with which manifests are signed, where one is named.
+    """
+
+    folder: str | None = None
+    remote: str | None = None
+    read_only: bool = False
+    signing_key_file: str | None = None
+
+
 class IOManagerSpec(Struct, frozen=True):
     """An IO manager as a family offers it through an entry point of the group ``memo.iomanagers``.
 
     Attributes:
-        create: Given the init context (``resource_config``, ``resources``, ``storage_dir``: the home's own
-            storage folder), makes the IO manager.
+        create: Given the init context (``resource_config``, ``resources``, ``storage``), makes the IO manager.
         config_schema: A msgspec Struct, whose defaults make fields optional; None takes no config.
         required_resource_keys: The resources that `create` reads from ``resources``.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from memo.contracts.io_manager import run_log
+from memo.contracts.io_manager import Storage, run_log
 from memo.definition.config import ABSENT
 from memo.errors import InvocationError, did_you_mean
 
@@ -151,7 +151,7 @@ class InitResourceContext:
         resources: What ``required_resource_keys`` names, by attribute.
         resource_def: The resource's definition.
         run_id: The run; None while planning.
-        storage_dir: The home's own storage folder, where there is a home.
+        storage: Where outputs are kept that name no other place.
     """
 
     def __init__(
@@ -160,13 +160,13 @@ class InitResourceContext:
         resources: Resources | None = None,
         resource_def: ResourceDefinition | None = None,
         run_id: str | None = None,
-        storage_dir: str | None = None,
+        storage: Storage | None = None,
     ) -> None:
         self.resource_config = resource_config
         self.resources = resources or Resources({}, "")
         self.resource_def = resource_def
         self.run_id = run_id
-        self.storage_dir = storage_dir
+        self.storage = storage or Storage()
 
     @property
     def log(self) -> Logger:

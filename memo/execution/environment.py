@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
+from memo.contracts.io_manager import Storage
 from memo.definition.families import IO_MANAGERS, family_member
 from memo.definition.job import JobDefinition
 from memo.definition.ports import DEFAULT_IO_MANAGER_KEY
@@ -33,7 +34,7 @@ class RunEnvironment(Struct, frozen=True):
         resource_defs: The job's, with the engine's defaults and the IO manager for markers.
         config: The run config, resolved.
         run_config: As given; what ``context.run_config`` is.
-        storage_dir: The home's storage, where there is a home.
+        storage: Where outputs are kept that name no other place.
         logs_dir: Where the output of steps is kept; None where it is not.
         folder: Where relative paths begin, wherever a step goes.
     """
@@ -44,7 +45,7 @@ class RunEnvironment(Struct, frozen=True):
     run_id: str
     run_config: Any = None
     tags: dict[str, str] = field(default_factory=dict)
-    storage_dir: str | None = None
+    storage: Storage = Storage()
     logs_dir: str | None = None
     folder: str = ""
 
@@ -56,7 +57,7 @@ def make_environment(
     run_config: Any = None,
     input_values: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
-    storage_dir: str | None = None,
+    storage: Storage | None = None,
     logs_dir: str | None = None,
 ) -> RunEnvironment:
     """Check a run's config and add what the engine gives: the default IO manager and the one for markers.
@@ -66,15 +67,14 @@ def make_environment(
     Raises:
         ConfigError: The run config does not fit.
     """
-    spec = family_member(IO_MANAGERS, "fs" if storage_dir is not None else "mem")
+    storage = storage or Storage()
+    spec = family_member(IO_MANAGERS, "fs" if storage.folder is not None else "mem")
     definitions = dict(job.resource_defs)
     if DEFAULT_IO_MANAGER_KEY not in definitions:
         definitions[DEFAULT_IO_MANAGER_KEY] = IOManagerDefinition.from_spec(spec)
     config = resolve_run_config(job, definitions, run_config, input_values)
     definitions[MARKERS] = IOManagerDefinition.from_spec(spec)
-    return RunEnvironment(
-        job, definitions, config, run_id, run_config, dict(tags or {}), storage_dir, logs_dir, _folder()
-    )
+    return RunEnvironment(job, definitions, config, run_id, run_config, dict(tags or {}), storage, logs_dir, _folder())
 
 
 def _folder() -> str:

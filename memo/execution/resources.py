@@ -62,7 +62,7 @@ class ResourceScope:
             Resources({each: self._made[each] for each in definition.required_resource_keys}, definition.where),
             definition,
             self._environment.run_id,
-            self._environment.storage_dir,
+            self._environment.storage,
         )
         made = definition.resource_fn(context) if definition.takes_context else definition.resource_fn()
         if type(made) is GeneratorType:

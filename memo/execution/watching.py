@@ -135,7 +135,7 @@ class Watch:
         environment = self._attempt.environment
         if self._coverage is None:
             self._coverage = Coverage(sources_of(self._attempt.step, environment.resource_defs), self._folder)
-        homes = tuple(each + os.sep for each in (environment.storage_dir, environment.logs_dir) if each)
+        homes = tuple(each + os.sep for each in (environment.storage.folder, environment.logs_dir) if each)
         whole = {(file, line) for _, what, file, line in reads if what == WHOLE_ENVIRONMENT}
         fetched = {(host_of(what), file, line) for _, what, file, line in reads if "://" in what}
         for kind, what, file, line in reads:

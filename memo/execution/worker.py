@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from memo.contracts.executor import StepOutcome, StepTask
+from memo.contracts.io_manager import Storage
 from memo.definition.importing import module_of_file
 from memo.definition.reference import JobReference
 from memo.errors import ExecutionError
@@ -42,7 +43,7 @@ class WorkerOrders(Struct, frozen=True):
     place: str
     job: str | None
     cwd: str
-    storage_dir: str
+    storage: Storage
     logs_dir: str | None
     run_id: str
     run_config: Any
@@ -112,7 +113,7 @@ def _environment(orders: WorkerOrders) -> RunEnvironment:
         run_config=orders.run_config,
         input_values=orders.input_values,
         tags=orders.tags,
-        storage_dir=orders.storage_dir,
+        storage=orders.storage,
         logs_dir=orders.logs_dir,
     )
 

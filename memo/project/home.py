@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from memo.contracts.io_manager import Storage
 from memo.errors import HomeError
-from memo.project.settings import Settings, load_settings
+from memo.project.settings import Settings, StorageSettings, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -24,10 +25,14 @@ class Home:
 
     Args:
         path: The folder; made at the first write.
+        settings: With whom its outputs are shared, and how they are signed; with nobody and not where left out.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], settings: StorageSettings | None = None) -> None:
         self.path = Path(os.path.abspath(path))
+        shared = settings or StorageSettings()
+        self.storage = Storage(str(self.path / "storage"), shared.remote, shared.read_only, shared.signing_key_file)
+        """Where outputs are stored that name no other place."""
         self._catalog: Catalog | None = None
 
     def __repr__(self) -> str:
@@ -38,11 +43,6 @@ class Home:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-    @property
-    def storage_dir(self) -> str:
-        """Where outputs are stored that name no other place."""
-        return str(self.path / "storage")
 
     def logs_dir(self, run_id: str) -> str:
         """Where what the steps of a run print is kept."""
@@ -128,7 +128,7 @@ def find_home(given: Home | str | os.PathLike[str] | None = None, settings: Sett
 
     Args:
         given: A home, or its folder.
-        settings: The project's; read where left out and needed.
+        settings: The project's; read where left out.
 
     Raises:
         HomeError: It is a file.
@@ -136,11 +136,10 @@ def find_home(given: Home | str | os.PathLike[str] | None = None, settings: Sett
     """
     if isinstance(given, Home):
         return given
+    root = find_root()
+    settings = settings or load_settings(root)
     folder = given if given is not None else os.environ.get(HOME_VARIABLE)
-    if not folder:
-        root = find_root()
-        folder = root / ((settings or load_settings(root)).home or _FOLDER)
-    home = Home(folder)
+    home = Home(folder or root / (settings.home or _FOLDER), settings.storage)
     if home.path.exists() and not home.path.is_dir():
         raise HomeError("the home is a file; it must be a folder", where=str(home.path))
     return home

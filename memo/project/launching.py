@@ -136,12 +136,11 @@ def _multiprocess(
 
     environment, versions = prepared.environment, prepared.plan.versions
     main_file = getattr(sys.modules.get("__main__"), "__file__", None)
-    assert environment.storage_dir is not None
     orders = WorkerOrders(
         target.place,
         target.job,
         os.getcwd(),
-        environment.storage_dir,
+        environment.storage,
         environment.logs_dir,
         environment.run_id,
         wish.run_config,

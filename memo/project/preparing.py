@@ -109,7 +109,7 @@ def prepare(job: JobDefinition, wish: Wish, *, home: Home | None, run_id: str | 
         run_config=wish.run_config,
         input_values=wish.input_values,
         tags=wish.tags,
-        storage_dir=home.storage_dir if home else None,
+        storage=home.storage if home else None,
         logs_dir=home.logs_dir(run_id) if home and run_id else None,
     )
     scope = ResourceScope(environment)

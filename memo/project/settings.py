@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from memo.errors import ConfigError, ConfigProblem, did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+class StorageSettings(Struct, frozen=True):
+    """What a project may set of where outputs are kept.
+
+    Attributes:
+        remote: A folder, relative to the settings' file, or a URL under which outputs are shared with other homes.
+        read_only: Whether this home only takes from there.
+        signing_key_file: The file of the key with which manifests are signed, relative to the settings' file.
+    """
+
+    remote: str | None = None
+    read_only: bool = False
+    signing_key_file: str | None = None
 
 
 class Settings(Struct, frozen=True):
@@ -19,26 +36,52 @@ class Settings(Struct, frozen=True):
         home: The home's folder, relative to the file.
         max_concurrent: How many steps run at once; more than 1 runs them in worker processes.
         max_retries: How many times a failed run is started again.
+        storage: Where outputs are kept.
     """
 
     home: str | None = None
     max_concurrent: int = 1
     max_retries: int = 0
+    storage: StorageSettings = StorageSettings()
+
+
+REMOTE_VARIABLE = "MEMO_STORAGE_REMOTE"
+READ_ONLY_VARIABLE = "MEMO_STORAGE_READ_ONLY"
 
 
 def load_settings(root: Path) -> Settings:
     """Read the settings at the project's root; all are the defaults where there is no file.
 
+    ``MEMO_STORAGE_REMOTE`` and ``MEMO_STORAGE_READ_ONLY`` (``0`` or ``1``) count before what the file says.
+
     Raises:
         ConfigError: The file cannot be read, or holds something else than settings.
     """
-    own = root / "memo.toml"
+    own, shared = root / "memo.toml", root / "pyproject.toml"
+    settings = Settings()
     if own.is_file():
-        return _settings(_parsed(own), str(own))
-    shared = root / "pyproject.toml"
-    if shared.is_file() and b"[tool.memo" in shared.read_bytes():
-        return _settings(_parsed(shared).get("tool", {}).get("memo", {}), f"{shared} [tool.memo]")
-    return Settings()
+        settings = _settings(_parsed(own), str(own))
+    elif shared.is_file() and b"[tool.memo" in shared.read_bytes():
+        settings = _settings(_parsed(shared).get("tool", {}).get("memo", {}), f"{shared} [tool.memo]")
+    return replace(settings, storage=_of_this_machine(settings.storage, root))
+
+
+def _of_this_machine(storage: StorageSettings, root: Path) -> StorageSettings:
+    remote = os.environ.get(REMOTE_VARIABLE)
+    if remote is not None:
+        storage = replace(storage, remote=remote or None)
+    read_only = os.environ.get(READ_ONLY_VARIABLE)
+    if read_only:
+        if read_only not in {"0", "1"}:
+            raise ConfigError(
+                [ConfigProblem(READ_ONLY_VARIABLE, f"is {read_only!r}; it must be 0 or 1")], where="the environment"
+            )
+        storage = replace(storage, read_only=read_only == "1")
+    if storage.remote is not None and "://" not in storage.remote:
+        storage = replace(storage, remote=str(root / os.path.expanduser(storage.remote)))
+    if storage.signing_key_file is not None:
+        storage = replace(storage, signing_key_file=str(root / os.path.expanduser(storage.signing_key_file)))
+    return storage
 
 
 def _parsed(path: Path) -> dict[str, Any]:
@@ -53,9 +96,10 @@ def _parsed(path: Path) -> dict[str, Any]:
 def _settings(found: dict[str, Any], where: str) -> Settings:
     import msgspec
 
-    names = [each.name for each in msgspec.structs.fields(Settings)]
+    storage = found.get("storage")
     problems = [
-        ConfigProblem(name, f"is no setting.{did_you_mean(name, names)}") for name in found if name not in names
+        *_unknown(found, Settings, ""),
+        *(_unknown(storage, StorageSettings, "storage.") if isinstance(storage, dict) else ()),
     ]
     if problems:
         raise ConfigError(problems, where=where)
@@ -66,3 +110,10 @@ def _settings(found: dict[str, Any], where: str) -> Settings:
     if settings.max_concurrent < 1 or settings.max_retries < 0:
         raise ConfigError([ConfigProblem("", "max_concurrent is from 1 on, max_retries from 0 on")], where=where)
     return settings
+
+
+def _unknown(found: dict[str, Any], of: type[Struct], prefix: str) -> Iterator[ConfigProblem]:
+    names = of.__struct_fields__
+    for name in found:
+        if name not in names:
+            yield ConfigProblem(f"{prefix}{name}", f"is no setting.{did_you_mean(name, names)}")

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from xxhash import xxh3_128_hexdigest
 
-from memo.contracts.io_manager import InputContext, OutputContext, Provenance
+from memo.contracts.io_manager import InputContext, OutputContext, Provenance, Storage
 from memo.errors import InvocationError, OutputLostError, StorageError
 from memo_iomanagers.filesystem import FsIOManager
 from memo_iomanagers.memory import MEM, MemIOManager
@@ -749,14 +749,14 @@ def test_a_place_that_cannot_be_is_refused(base_dir: str, what: str) -> None:
 
 
 def test_the_specs_make_what_they_say(tmp_path: Path) -> None:
-    made = FS.create(SimpleNamespace(resource_config=FsConfig(), storage_dir=str(tmp_path / "home")))
+    made = FS.create(SimpleNamespace(resource_config=FsConfig(), storage=Storage(str(tmp_path / "home"))))
     made.handle_output(output(), 1)
     assert files(tmp_path / "home")
-    made = FS.create(SimpleNamespace(resource_config=FsConfig(str(tmp_path / "own")), storage_dir="/nowhere"))
+    made = FS.create(SimpleNamespace(resource_config=FsConfig(str(tmp_path / "own")), storage=Storage("/nowhere")))
     made.handle_output(output(), 1)
     assert files(tmp_path / "own")
     with pytest.raises(StorageError, match="has no base_dir, and there is no home"):
-        FS.create(SimpleNamespace(resource_config=None, storage_dir=None))
+        FS.create(SimpleNamespace(resource_config=None, storage=Storage()))
     assert isinstance(MEM.create(None), MemIOManager)
     assert MEM.create(None) is not MEM.create(None)
 

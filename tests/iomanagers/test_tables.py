@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from memo.contracts.io_manager import InputContext, MemoizableIOManager, OutputContext, Provenance
+from memo.contracts.io_manager import InputContext, MemoizableIOManager, OutputContext, Provenance, Storage
 from memo.errors import InvocationError, OutputLostError, StorageError
 from memo_iomanagers.database_names import shown_columns, view_name
 from memo_iomanagers.delta import DeltaIOManager
@@ -462,4 +462,4 @@ def test_a_spec_without_a_home() -> None:
 
     for spec in (DUCKDB, DELTA):
         with pytest.raises(StorageError, match="there is no home to keep"):
-            spec.create(SimpleNamespace(resource_config=None, storage_dir=None))
+            spec.create(SimpleNamespace(resource_config=None, storage=Storage()))
