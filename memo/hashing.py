@@ -31,7 +31,8 @@ def digest(tag: str, *parts: str) -> str:
     >>> digest("pair", "ab", "c") == digest("pair", "a", "bc")
     False
     """
-    joined = "".join([f"{len(part)}:{part}" for part in parts])
+    # Most have one, and a plan makes tens of thousands.
+    joined = f"{len(parts[0])}:{parts[0]}" if len(parts) == 1 else "".join([f"{len(part)}:{part}" for part in parts])
     return xxh3_128_hexdigest(f"{RECIPE}:{tag}:{joined}".encode("utf-8", "surrogatepass"))
 
 
@@ -55,7 +56,7 @@ def value_digest(value: object) -> str:
         _encode(value, out)
     except RecursionError:
         raise UnencodableError("the value is nested too deeply, or contains itself") from None
-    return xxh3_128_hexdigest(bytes(out))
+    return xxh3_128_hexdigest(out)
 
 
 def _tagged(out: bytearray, tag: bytes, body: bytes) -> None:

@@ -47,17 +47,22 @@ def settle(root: Node, expand: Callable[[Node], None]) -> None:
 def _is_hashed(node: Node) -> bool:
     """Hash a node by itself, and say whether that could be done: all that it reaches must be hashed."""
     reached = node.flags
+    edges = node.edges
+    if not edges:
+        node.reached, node.full = reached, node.own
+        return True
     fulls: list[str] = []
-    for _, child in node.edges:
-        if not child.full:
+    for _, child in edges:
+        full = child.full
+        if not full:
             return False
-        fulls.append(child.full)
+        fulls.append(full)
         if child.reached:
             reached = united(reached, child.reached)
     node.reached = reached
-    node.full = joined(node, fulls) if fulls else node.own
+    node.full = joined(node, fulls)
     if node.unordered:
-        node.edges.sort(key=_full_of_child)
+        edges.sort(key=_full_of_child)
     return True
 
 
@@ -78,7 +83,7 @@ def joined(node: Node, reached: list[str]) -> str:
     # All are of one length, so that they need nothing between them.
     if node.unordered:
         return digest("set", node.own + "".join(sorted(reached)))
-    return digest("node", node.own + "".join(reached))
+    return digest("node", f"{node.own}{''.join(reached)}")
 
 
 def _full_of_child(edge: tuple[str, Node]) -> str:

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 def expand_function(graph: Graph, node: Node, function: FunctionType) -> None:
     """A Python function: the user's by its code, others by their name."""
     code = function.__code__
-    space = node.space = graph.space(function.__globals__)
+    around = function.__globals__
+    space = node.space = graph.spaces.get(id(around)) or graph.space(around)
     node.root = space.root
     if space.owner != "user" and not made_at_run_time(code):
         _expand_foreign(graph, node, function)
@@ -58,9 +59,11 @@ def _names(graph: Graph, node: Node, function: FunctionType, space: Space, summa
     tokens: list[str] = []
     known, edges = space.fillings, node.edges
     for at, hole in enumerate(summary.holes):
-        found = known.get(hole.key)
-        if found is None:
-            found = known[hole.key] = fill(graph, hole, function, space)
+        key = hole.key
+        if key in known:
+            found = known[key]
+        else:
+            found = known[key] = fill(graph, hole, function, space)
         edges += found.edges
         if found.token:
             tokens.append(f"{at} {found.token}")

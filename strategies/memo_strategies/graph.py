@@ -120,13 +120,17 @@ class Graph:
     Args:
         expander_of: Gives, for an object, the function that fills in its node.
         ignored: The names of what is not to count, as parts are called.
+
+    Attributes:
+        spaces: Those that were asked for, by the id of their namespace: looked at before `space` is called, where that
+            is done for every name.
     """
 
     def __init__(self, expander_of: Callable[[object], Expander], ignored: frozenset[str] = frozenset()) -> None:
         self._expander_of = expander_of
         self.ignored = ignored
         self._nodes: dict[int, Node] = {}
-        self._spaces: dict[int, Space] = {}
+        self.spaces: dict[int, Space] = {}
         self._nowhere: dict[str, dict[str, Any]] = {}
         self._packages: dict[str, Node] = {}
         self._file_digests: dict[str, str] = {}
@@ -195,7 +199,7 @@ class Graph:
 
     def space(self, namespace: dict[str, Any]) -> Space:
         """The space of a function's or a module's globals."""
-        found = self._spaces.get(id(namespace))
+        found = self.spaces.get(id(namespace))
         if found is None:
             # dict.get, because a namespace may be of a class of the user's.
             where = {name: dict.get(namespace, name) for name in ("__name__", "__file__")}
@@ -205,7 +209,7 @@ class Graph:
                 packages = self.packages_of(where["__file__"])
                 if not packages:
                     owner = "user"  # a loose file among the installed: its code is all there is to go by
-            found = self._spaces[id(namespace)] = Space(namespace, owner, packages)
+            found = self.spaces[id(namespace)] = Space(namespace, owner, packages)
         return found
 
     def space_of_class(self, cls: type) -> Space:
@@ -252,7 +256,7 @@ class Graph:
 
     def close(self) -> None:
         """Let go of what was kept for finding more: nodes that are still in use stay."""
-        for space in self._spaces.values():
+        for space in self.spaces.values():
             space.fillings.clear()
         self._nodes.clear()
 

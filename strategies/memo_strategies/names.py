@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from types import BuiltinFunctionType, FunctionType, MethodType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -15,7 +15,7 @@ from memo_strategies.body_imports import ImportedName
 from memo_strategies.dynamic import IMPORTERS, MODULE_FACTS, reflection, what_cannot_be_followed
 from memo_strategies.flags import NOTED
 from memo_strategies.graph import Graph, Node, Space
-from memo_strategies.introspect import MISSING, is_class, is_module, module_dict
+from memo_strategies.introspect import ATOMS, MISSING, is_class, is_module, module_dict
 from memo_strategies.known import counts_by_name, is_known_function, known_as, offering, qualified_name
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ class Filling(Struct, frozen=True, gc=False):
     """
 
     token: str
-    edges: list[tuple[str, Node]]
+    edges: tuple[tuple[str, Node], ...]
     flags: int = 0
-    notes: list[str] = []
+    notes: tuple[str, ...] = ()
     place: tuple[Space, str] | None = None
 
 
@@ -61,8 +61,14 @@ def fill(graph: Graph, hole: Hole, function: FunctionType, space: Space) -> Fill
     name, attributes = hole.name, hole.attributes
     # dict.get, because a namespace may be of a class of the user's.
     found = dict.get(space.namespace, name, MISSING)
-    if type(found) is FunctionType and name and not attributes and graph.space(found.__globals__).owner == "user":
-        return Filling("", [("", graph.node(found))])  # as most are
+    kind = type(found)
+    if name and not attributes:  # as most are
+        if kind is FunctionType:
+            around = found.__globals__
+            if (graph.spaces.get(id(around)) or graph.space(around)).owner == "user":
+                return Filling("", (("", graph.node(found)),))
+        if id(kind) in ATOMS and name not in MODULE_FACTS:
+            return Filling("", ((f"{space.name}.{name}", graph.node(found, space.root)),))
     search = _Search(graph, space, hole.argument)
     if hole.imported is not None:
         token = search.imported(hole.imported, attributes)
@@ -77,12 +83,12 @@ def fill(graph: Graph, hole: Hole, function: FunctionType, space: Space) -> Fill
             token = _with("" if hole.local_first else f"missing {name}", attributes)
     if len(search.edges) != 1:  # so that no edge can be taken for that of another name
         token = f"{token} {len(search.edges)}"
-    return Filling(token, search.edges, search.flags, search.notes, search.place)
+    return Filling(token, tuple(search.edges), search.flags, tuple(search.notes), search.place)
 
 
 def _with(token: str, attributes: tuple[str, ...]) -> str:
     """What counts of a thing, with the attributes that are taken of it."""
-    return token + "".join([f" .{name}" for name in attributes])
+    return token + "".join([f" .{name}" for name in attributes]) if attributes else token
 
 
 class _Search(Struct, gc=False):
@@ -105,8 +111,9 @@ class _Search(Struct, gc=False):
         """Walk along the attributes as long as they lead through modules, then make an edge."""
         graph = self.graph
         at = 0
-        while is_module(obj):
-            space = graph.space(module_dict(obj))
+        while type(obj) is ModuleType or is_module(obj):
+            namespace = module_dict(obj)
+            space = graph.spaces.get(id(namespace)) or graph.space(namespace)
             if space.owner != "user":
                 return self._foreign(obj, space, attributes[at:])
             if at == len(attributes):
@@ -119,7 +126,7 @@ class _Search(Struct, gc=False):
             if name in MODULE_FACTS:
                 return _with("fact", attributes[at:])
             self.place = (space, name)
-            obj = self._attribute(obj, name)
+            obj = namespace[name] if name in namespace else self._attribute(obj, name)
             at += 1
             if obj is MISSING:
                 return _with(f"missing {name}", attributes[at:])
@@ -166,8 +173,6 @@ class _Search(Struct, gc=False):
 
     def _attribute(self, module: Any, name: str) -> Any:
         namespace = module_dict(module)
-        if name in namespace:
-            return namespace[name]
         below = sys.modules.get(f"{namespace.get('__name__')}.{name}", MISSING)
         if below is not MISSING:
             return below
@@ -200,11 +205,14 @@ class _Search(Struct, gc=False):
         kind = type(obj)
         is_known = True
         if kind is FunctionType:
-            space = graph.space(obj.__globals__)
-            owner, is_known = space.owner, is_known_function(obj, space)
+            around = obj.__globals__
+            space = graph.spaces.get(id(around)) or graph.space(around)
+            owner = space.owner
+            is_known = owner == "stdlib" and is_known_function(obj, space)
         elif is_class(obj):
             space = graph.space_of_class(obj)
-            owner, is_known = space.owner, counts_by_name(graph, obj, space)
+            owner = space.owner
+            is_known = owner == "stdlib" and counts_by_name(graph, obj, space)
         elif kind is BuiltinFunctionType and (obj.__self__ is None or is_module(obj.__self__)):
             owner = owner_of_module(obj.__module__ or "builtins")
         elif (kind is BuiltinFunctionType or kind is MethodType) and (home := offering(obj)):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["SourceHashVersionStrategy"]
 
 
+_NOTHING: frozenset[str] = frozenset()
 _PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 
@@ -95,6 +96,7 @@ class SourceHashVersionStrategy(VersionStrategy):
                     graph.close()
                 self._graphs = None
                 if collecting:
+                    _count_as_old()
                     gc.enable()
 
     def get_op_version(self, context: OpVersionContext) -> CodeVersion:
@@ -115,11 +117,22 @@ class SourceHashVersionStrategy(VersionStrategy):
                 with self.planning():
                     return self._version_of(ignore, *objects)
             names = _whole_names(ignore, objects[0]) if ignore else {}
-            graph = self._graphs.get(frozenset(names))
+            ignored = frozenset(names) if names else _NOTHING
+            graph = self._graphs.get(ignored)
             if graph is None:
-                graph = self._graphs[frozenset(names)] = Graph(expander_of, frozenset(names))
+                graph = self._graphs[ignored] = Graph(expander_of, ignored)
             found = version_of(graph, objects, self._texts)
             return replace(found, ignored=frozenset(names[each] for each in found.ignored)) if ignore else found
+
+
+def _count_as_old() -> None:
+    """Have the collector take all there is for long-lived, without the look that it would take at what is new.
+
+    What a plan is made of lives as long as the plan. An application that has frozen objects of its own is left alone.
+    """
+    if not gc.get_freeze_count():
+        gc.freeze()
+        gc.unfreeze()
 
 
 def _whole_names(ignore: frozenset[str], made_of: object) -> dict[str, str]:

@@ -125,7 +125,8 @@ _CONTAINERS = ids(list, tuple, dict, set, frozenset)
 
 def _expand_atom(_: Graph, node: Node, value: Any) -> None:
     node.kind = "value"
-    node.flags |= looked_at_by(value)
+    if type(value) is str:
+        node.flags |= looked_at_by(value)
     node.own = value_digest(value)
 
 
