@@ -14,7 +14,7 @@ class SourceTexts:
     """Texts of functions and classes, each file read and compiled once for as long as it stays the same."""
 
     def __init__(self) -> None:
-        self._files: dict[str, tuple[str, ParsedFile | None]] = {}
+        self._files: dict[str, tuple[list[str], ParsedFile | None]] = {}
 
     def of_code(self, code: CodeType) -> str | None:
         """The text that compiles to this very code; None where the file does not hold it any more."""
@@ -32,8 +32,9 @@ class SourceTexts:
         from memo_strategies.parsed_file import parse_file
 
         linecache.checkcache(path)
-        text = "".join(linecache.getlines(path))
+        lines = linecache.getlines(path)
         known = self._files.get(path)
-        if known is None or known[0] != text:
-            known = self._files[path] = (text, parse_file(text, path))
+        # The very list, as long as the file has not changed: to compare the text would take as long for every function.
+        if known is None or known[0] is not lines:
+            known = self._files[path] = (lines, parse_file("".join(lines), path))
         return known[1]
