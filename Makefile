@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 DEMO_READY := $(VENV)/.ready-demo
 TESTS := tests
 
-.PHONY: demo test check pytest bench format clean
+.PHONY: demo test test-s3 check pytest bench format clean
 
 demo: $(DEMO_READY)
 	$(BIN)/python examples/flights/demo.py
@@ -16,6 +16,10 @@ test: check pytest
 
 pytest: $(READY)
 	$(BIN)/python -m pytest -n auto -q $(TESTS)
+
+# The tests of S3 against a real server: Ceph's, from Debian's packages.
+test-s3: $(READY)
+	tests/ceph.sh $(BIN)/python -m pytest -q -k "s3 or Bucket or S3" tests/iomanagers tests/contracts/test_io_managers.py tests/flow/test_s3.py
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -98,6 +98,8 @@ _PLACES = {
     "postgres_io_manager": "project.front",
     "resource": "definition.resource",
     "revoke_acceptance": "project.accepting",
+    "s3_pickle_io_manager": "project.front",
+    "s3_resource": "project.front",
     "source": "definition.source",
     "text_io_manager": "project.front",
     "verify_job": "project.verifying",

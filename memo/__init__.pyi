@@ -207,6 +207,12 @@ from memo.project.front import (
     postgres_io_manager as postgres_io_manager,
 )
 from memo.project.front import (
+    s3_pickle_io_manager as s3_pickle_io_manager,
+)
+from memo.project.front import (
+    s3_resource as s3_resource,
+)
+from memo.project.front import (
     text_io_manager as text_io_manager,
 )
 from memo.project.home import Home as Home

@@ -12,6 +12,8 @@ import warnings
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -184,6 +186,92 @@ def _postgres_server(folder: Path) -> Any:
         server = get_server(folder / "data", cleanup_mode="stop")
     server.psql("alter system set fsync = off; select pg_reload_conf();")
     return server
+
+
+class S3Server:
+    """An S3 server that counts what it is asked, and fails when it is told to."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.buckets = 0
+        self.is_real = "MEMO_TEST_S3_ENDPOINT" in os.environ
+
+    def filesystem(self) -> Any:
+        """As a user would make it who does not use memo's."""
+        from s3fs import S3FileSystem
+
+        return S3FileSystem(endpoint_url=self.url, use_listings_cache=False)
+
+    def bucket(self) -> str:
+        """Make a bucket."""
+        self.buckets += 1
+        name = f"memo-tests-{os.getpid()}-{self.buckets}"
+        self.filesystem().mkdir(name)
+        return name
+
+    def forget(self) -> None:
+        """Begin to count afresh, and stop failing."""
+        self.control("forget")
+
+    def requests(self) -> list[tuple[str, str]]:
+        """What was asked since."""
+        return [(method, path) for method, path in self.control("requests")]
+
+    def fail(self, how: str, **which: Any) -> None:
+        """Fail requests, as `tests/s3_server.py` says."""
+        self.control("fail", how=how, **which)
+
+    def fill(self, bucket: str, objects: dict[str, str]) -> None:
+        """Put many small objects."""
+        if not self.is_real:
+            self.control("fill", json.dumps({"bucket": bucket, "objects": objects}).encode())
+        else:
+            self.filesystem().pipe({f"{bucket}/{key}": text.encode() for key, text in objects.items()})
+
+    def control(self, what: str, body: bytes = b"", **arguments: Any) -> Any:
+        """Ask the server for what is not S3."""
+        asked = Request(f"{self.url}/_tests/{what}?{urlencode(arguments)}", data=body, method="POST")
+        with urlopen(asked, timeout=60) as answer:
+            return json.loads(answer.read())
+
+
+@pytest.fixture(scope="session")
+def s3_process() -> Iterator[S3Server]:
+    """An S3 server of the tests' own, in a process that ends with them."""
+    program = [sys.executable, str(Path(__file__).with_name("s3_server.py"))]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        port = process.stdout.readline().strip()
+        assert port, "the S3 server did not start"
+        yield S3Server(f"http://127.0.0.1:{port}")
+        process.stdin.close()
+
+
+@pytest.fixture
+def s3(s3_process: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The S3 server, and in the environment what leads to it."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        if not (s3_process.is_real and name in {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}):
+            monkeypatch.delenv(name)
+    if not s3_process.is_real:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "memo-tests")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "memo-tests-secret")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_process.url)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    s3_process.forget()
+    return s3_process
+
+
+@pytest.fixture
+def s3_bucket(s3: S3Server) -> str:
+    """An empty bucket."""
+    name = s3.bucket()
+    s3.forget()
+    return name
 
 
 @pytest.fixture

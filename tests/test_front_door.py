@@ -45,7 +45,7 @@ def test_a_name_that_is_not_there() -> None:
 def test_our_own_families_are_those_of_the_entry_points() -> None:
     declared = {
         (group, point.name): point.value
-        for group in ("memo.iomanagers", "memo.strategies", "memo.executors")
+        for group in ("memo.iomanagers", "memo.resources", "memo.strategies", "memo.executors")
         for point in entry_points(group=group)
         if point.dist is not None and point.dist.name == "memo-pipelines"
     }

@@ -2,7 +2,11 @@
 
 An output is two files: its data, under a name that nothing else has, and its manifest, which names the data
 file with its size and digest. The data is written first and hashed on the way; then the manifest appears in
-one step. Only what a whole manifest names is stored: what a killed run left behind is never seen.
+one step. Only what a whole manifest names is stored: what a killed run left behind is never seen. Data lies below
+``data/``, manifests below ``versioned/`` and ``runs/``: what is stored can be listed.
+
+What planning checks: here, that the manifest is whole and its data file has the size that it tells. Far away, that the
+manifest is there, as one listing says of all; what is wrong with it shows when the output is loaded.
 
 What loading checks: the size, always. The digest, of everything that came over a network, of every small file, and
 where `verify` asks for it. Of a large file of this machine the digest is compared only where the file was written to
@@ -27,8 +31,8 @@ from memo.errors import InvocationError, OutputLostError, StorageError, did_you_
 from memo_iomanagers import manifest as manifests
 from memo_iomanagers.encodings import AUTO, NAMES, choose, encoding_named
 from memo_iomanagers.encodings.encoding import CannotEncodeError, type_name
-from memo_iomanagers.naming import address_of
-from memo_iomanagers.places import place_at, reason
+from memo_iomanagers.naming import address_of, data_path
+from memo_iomanagers.places import Place, place_at, reason
 from memo_iomanagers.stored import SMALL, Stored
 from memo_iomanagers.writing import SIDE, Nowhere, Sink
 
@@ -39,7 +43,6 @@ if TYPE_CHECKING:
     from memo.contracts.io_manager import InputContext, OutputContext
     from memo_iomanagers.encodings.encoding import Encoding, Written
     from memo_iomanagers.manifest import Manifest
-    from memo_iomanagers.places import View
 
 __all__ = ["FsIOManager"]
 
@@ -52,8 +55,8 @@ class FsIOManager(MemoizableIOManager):
     """Keeps outputs in files.
 
     Args:
-        base_dir: A folder, or a URL such as ``s3://bucket/prefix`` or ``memory://prefix``. A relative folder
-            counts from the current one.
+        base_dir: A folder, or a URL such as ``s3://bucket/prefix`` or ``memory://prefix``, or a place. A relative
+            folder counts from the current one.
         encoding: ``auto`` chooses by the type of each value one in which it comes back as it is; or one of
             ``pickle``, ``arrow``, ``parquet``, ``numpy``, ``json``, ``text``, ``bytes``, ``path`` for all values.
         verify: Compare the digest of everything that is loaded, however large.
@@ -63,11 +66,11 @@ class FsIOManager(MemoizableIOManager):
             is no such encoding.
     """
 
-    def __init__(self, base_dir: str | os.PathLike[str], encoding: str = AUTO, *, verify: bool = False) -> None:
+    def __init__(self, base_dir: str | os.PathLike[str] | Place, encoding: str = AUTO, *, verify: bool = False) -> None:
         if encoding != AUTO and encoding not in NAMES:
             hint = did_you_mean(encoding, [AUTO, *sorted(NAMES)])
             raise StorageError(f"there is no encoding {encoding!r}.{hint}")
-        self._place = place_at(base_dir)
+        self._place = base_dir if isinstance(base_dir, Place) else place_at(base_dir)
         self._encoding = encoding
         self._readable = NAMES if encoding == AUTO else frozenset({encoding})
         self._verify = verify
@@ -85,7 +88,7 @@ class FsIOManager(MemoizableIOManager):
         encoding = self._encoding_of(context, obj)
         address = address_of(context)
         token = os.urandom(8).hex()
-        data = f"{address}.{token}.{encoding.suffix}"
+        data = data_path(address, f"{_name(address)}.{token}.{encoding.suffix}")
         sink, written, seal = self._write(context, data, encoding, obj)
         if written.content_digest is not None:
             context.provenance = replace(context.provenance, content_digest=written.content_digest)
@@ -99,12 +102,11 @@ class FsIOManager(MemoizableIOManager):
             mtime_ns=seal,
         )
         try:
-            former = self._former(context, address)
-            self._place.put(f"{address}.json", manifests.encode(manifest), aside=f"{address}.{token}.tmp")
+            former = self._put(context, manifest, aside=f"{address}.{token}.tmp")
         except Exception as error:
             sink.abandon()
             raise self._not_written(context, data, error) from error
-        if former is not None:
+        if former is not None and former.data != manifest.data:
             self._remove(context, former)
         size = manifest.size + written.bytes_beside
         content = context.provenance.content_digest
@@ -127,13 +129,13 @@ class FsIOManager(MemoizableIOManager):
         output = context.upstream_output
         if output is None:
             raise InvocationError(f"the input {context.name!r} does not come from another step's output")
-        found = self._follow(output, self._place, self._place.open)
+        found = self._follow(output, self._place.open, set_aside=self._place.remote)
         if found is None:
-            name = self._place.full_name(f"{address_of(output)}.json")
+            name = self._place.full_name(_path(output))
             raise OutputLostError(f"is not stored, there is no {name}; {_REMEDY}", where=_where(output))
-        manifest, file = found
+        raw, manifest, file = found
         encoding = encoding_named(manifest.encoding)
-        path = _beside(output, manifest)
+        path = _data(output, manifest)
         name = self._place.full_name(path)
         with file:
             stored = self._stored(path, manifest, file)
@@ -142,7 +144,7 @@ class FsIOManager(MemoizableIOManager):
             except OSError as error:
                 raise self._not_read(output, path, error) from error
             if wrong:
-                self._set_aside(output, manifest)
+                self._set_aside(output, raw)
                 raise OutputLostError(f"{name} {wrong}; {_REMEDY}", where=_where(output))
             try:
                 return encoding.load(stored, manifest.form, context.dagster_type)
@@ -155,32 +157,64 @@ class FsIOManager(MemoizableIOManager):
                 raise StorageError(f"{name} {what}", where=_where(output)) from error
 
     def has_output(self, context: OutputContext) -> bool:
-        """Say whether the output is stored: a whole manifest, and a data file of the size that it tells.
+        """Say whether the output is stored.
 
-        Anything else that lies in its place is a miss, with a warning.
+        Here: a whole manifest, and a data file of the size that it tells; anything else that lies in its place is a
+        miss, with a warning. Far away: its manifest is there.
         """
-        return self._find(context, self._place) is not None
+        return self.has_outputs([context])[0] if self._place.remote else self._find(context) is not None
 
     def has_outputs(self, contexts: Sequence[OutputContext]) -> Sequence[bool]:
-        """Answer `has_output` for many; of a remote place, with one listing a folder."""
-        return [manifest is not None for manifest in self._find_many(contexts)]
+        """Answer `has_output` for many; of a remote place, with one listing, or one for each of a few folders."""
+        if not self._place.remote:
+            return [_is_named(context) and self._find(context) is not None for context in contexts]
+        try:
+            view = self._place.view(_path(context) for context in contexts if _is_named(context))
+        except Exception as error:  # noqa: BLE001 - file systems raise what they like
+            self._warn_not_asked(contexts[0], error)
+            return [False] * len(contexts)
+        return [_is_named(context) and view.has(_path(context)) for context in contexts]
 
     def content_digests(self, contexts: Sequence[OutputContext]) -> Sequence[str | None]:
         """The digests of content that the manifests of stored outputs tell."""
-        found = self._find_many(contexts)
+        if self._place.remote:
+            found = self._fetch_many(contexts)
+        else:
+            found = [self._find(context) if _is_named(context) else None for context in contexts]
         return [None if manifest is None else manifest.provenance.content_digest for manifest in found]
 
-    def _set_aside(self, context: OutputContext, manifest: Manifest) -> None:
-        """Take the manifest of damaged data away, so that the next plan does not take the output for stored.
+    def _fetch_many(self, contexts: Sequence[OutputContext]) -> list[Manifest | None]:
+        try:
+            stored = self._place.fetch([_path(context) for context in contexts if _is_named(context)])
+        except Exception as error:  # noqa: BLE001 - file systems raise what they like
+            self._warn_not_asked(contexts[0], error)
+            return [None] * len(contexts)
+        found: list[Manifest | None] = []
+        for context in contexts:
+            raw = stored.get(_path(context)) if _is_named(context) else None
+            try:
+                found.append(None if raw is None else self._decoded(context, raw))
+            except OutputLostError as error:
+                context.log.warning("%s", error)
+                found.append(None)
+        return found
+
+    def _warn_not_asked(self, context: OutputContext, error: Exception) -> None:
+        context.log.warning(
+            "%s could not be asked which outputs it has: %s; none of them counts as stored",
+            self._place.full_name(""),
+            reason(error),
+        )
+
+    def _set_aside(self, context: OutputContext, seen: bytes) -> None:
+        """Take the manifest of a damaged output away, so that the next plan does not take the output for stored.
 
         Its text stays beside it for whoever wants to look into it.
         """
-        address = address_of(context)
-        path = f"{address}.json"
+        path = _path(context)
         with suppress(Exception):
-            raw = self._place.read(path)
-            if manifests.decode(raw, context, encodings=self._readable, stem=_name(address)) == manifest:
-                self._place.put(f"{path}.damaged", raw, aside=f"{path}.{os.urandom(8).hex()}.tmp")
+            if self._place.read(path) == seen:
+                self._place.put(f"{path}.damaged", seen, aside=f"{path}.{os.urandom(8).hex()}.tmp")
                 self._place.remove(path)
 
     def _encoding_of(self, context: OutputContext, obj: object) -> Encoding:
@@ -229,8 +263,22 @@ class FsIOManager(MemoizableIOManager):
             where=_where(context),
         )
 
-    def _former(self, context: OutputContext, address: str) -> Manifest | None:
-        """What the output is stored as now, whose data a new manifest will leave without a name."""
+    def _put(self, context: OutputContext, manifest: Manifest, *, aside: str) -> Manifest | None:
+        """Make a manifest appear.
+
+        Returns:
+            The one in whose place it is now, whose data it leaves without a name.
+        """
+        path, raw = _path(context), manifests.encode(manifest)
+        # Nearly always there is none: far away that is not worth a question of its own.
+        if self._place.remote and self._place.put(path, raw, aside=aside, replace=False):
+            return None
+        former = self._former(context)
+        self._place.put(path, raw, aside=aside)
+        return former
+
+    def _former(self, context: OutputContext) -> Manifest | None:
+        address = address_of(context)
         try:
             raw = self._place.read(f"{address}.json")
             return manifests.decode(raw, context, encodings=NAMES, stem=_name(address))
@@ -238,7 +286,7 @@ class FsIOManager(MemoizableIOManager):
             return None
 
     def _remove(self, context: OutputContext, manifest: Manifest) -> None:
-        path = _beside(context, manifest)
+        path = _data(context, manifest)
         self._place.remove(path)
         if encoding_named(manifest.encoding).has_side_files:
             self._place.remove_folder(path + SIDE)
@@ -269,10 +317,8 @@ class FsIOManager(MemoizableIOManager):
         return None
 
     def _lost_beside(self, context: OutputContext, manifest: Manifest) -> str | None:
-        """Say what is missing of the files beside a data file, where this machine can tell at once."""
-        if self._place.remote:
-            return None
-        path = _beside(context, manifest)
+        """Say what is missing of the files beside a data file."""
+        path = _data(context, manifest)
         try:
             with self._place.open(path) as file:
                 return encoding_named(manifest.encoding).lost(self._stored(path, manifest, file))
@@ -282,42 +328,48 @@ class FsIOManager(MemoizableIOManager):
     def _follow(
         self,
         context: OutputContext,
-        view: View,
         look: Callable[[str, int], _T],
-    ) -> tuple[Manifest, _T] | None:
+        *,
+        set_aside: bool = False,
+    ) -> tuple[bytes, Manifest, _T] | None:
         """Read a manifest, and look at the data file that it names.
 
         Between the two the output may be replaced, and the data file removed: then its new manifest counts.
 
+        Args:
+            context: The output.
+            look: Given the path of the data file, and the size it should have.
+            set_aside: A manifest that is not whole, or whose data is gone.
+
         Returns:
-            The manifest and what was seen; None where there is no manifest.
+            The manifest as it stands there and as it reads, and what was seen; None where there is no manifest.
 
         Raises:
             OutputLostError: What lies there is not whole.
             StorageError: The place could not be asked.
         """
-        address = address_of(context)
-        path = f"{address}.json"
+        path = _path(context)
         tried = None
         while True:
             try:
-                raw = view.read(path)
+                raw = self._place.read(path)
             except _NOT_THERE:
                 return None
             except Exception as error:
                 raise self._not_read(context, path, error) from error
             try:
-                manifest = manifests.decode(raw, context, encodings=self._readable, stem=_name(address))
-            except ValueError as error:
-                raise OutputLostError(
-                    f"{self._place.full_name(path)} {error}; {_REMEDY}",
-                    where=_where(context),
-                ) from None
-            data = _beside(context, manifest)
+                manifest = self._decoded(context, raw)
+            except OutputLostError:
+                if set_aside:
+                    self._set_aside(context, raw)
+                raise
+            data = _data(context, manifest)
             try:
-                return manifest, look(data, manifest.size)
+                return raw, manifest, look(data, manifest.size)
             except _NOT_THERE:
                 if raw == tried:
+                    if set_aside:
+                        self._set_aside(context, raw)
                     raise OutputLostError(
                         f"{self._place.full_name(data)} is gone, and its manifest is there; {_REMEDY}",
                         where=_where(context),
@@ -326,53 +378,40 @@ class FsIOManager(MemoizableIOManager):
             except Exception as error:
                 raise self._not_read(context, data, error) from error
 
+    def _decoded(self, context: OutputContext, raw: bytes) -> Manifest:
+        address = address_of(context)
+        try:
+            return manifests.decode(raw, context, encodings=self._readable, stem=_name(address))
+        except ValueError as error:
+            raise OutputLostError(
+                f"{self._place.full_name(f'{address}.json')} {error}; {_REMEDY}", where=_where(context)
+            ) from None
+
     def _not_read(self, context: OutputContext, path: str, error: Exception) -> StorageError:
         return StorageError(f"{self._place.full_name(path)} could not be read: {reason(error)}", where=_where(context))
 
-    def _sized(self, context: OutputContext, view: View) -> Manifest | None:
-        """Find the manifest of an output whose data file has the size it tells, or raise as `_follow`."""
-        found = self._follow(context, view, lambda path, _: view.size(path))
-        if found is None:
-            return None
-        manifest, size = found
-        if size != manifest.size:
-            name = self._place.full_name(_beside(context, manifest))
-            raise OutputLostError(f"{name} {_other_size(size, manifest)}; {_REMEDY}", where=_where(context))
-        if manifest.encoding == "path" and (wrong := self._lost_beside(context, manifest)):
-            raise OutputLostError(
-                f"{self._place.full_name(_beside(context, manifest))} {wrong}; {_REMEDY}", where=_where(context)
-            )
-        return manifest
-
-    def _find(self, context: OutputContext, view: View) -> Manifest | None:
+    def _find(self, context: OutputContext) -> Manifest | None:
+        """Find the manifest of an output of this machine; None with a warning where what lies there is not whole."""
         try:
-            return self._sized(context, view)
+            return self._sized(context)
         except StorageError as error:
             context.log.warning("%s", error)
             return None
 
-    def _find_many(self, contexts: Sequence[OutputContext]) -> list[Manifest | None]:
-        if not contexts:
-            return []
-        try:
-            view = self._place.view(f"{address_of(context)}.json" for context in contexts if _is_named(context))
-        except Exception as error:  # noqa: BLE001 - file systems raise what they like
-            contexts[0].log.warning(
-                "%s could not be asked which outputs it has: %s; none of them counts as stored",
-                self._place.full_name(""),
-                reason(error),
+    def _sized(self, context: OutputContext) -> Manifest | None:
+        """Find the manifest of an output whose data file has the size it tells, or raise as `_follow`."""
+        found = self._follow(context, lambda path, _: self._place.size(path))
+        if found is None:
+            return None
+        _, manifest, size = found
+        wrong = _other_size(size, manifest) if size != manifest.size else None
+        if wrong is None and manifest.encoding == "path":
+            wrong = self._lost_beside(context, manifest)
+        if wrong:
+            raise OutputLostError(
+                f"{self._place.full_name(_data(context, manifest))} {wrong}; {_REMEDY}", where=_where(context)
             )
-            return [None] * len(contexts)
-        return [self._find_in(context, view) if _is_named(context) else None for context in contexts]
-
-    def _find_in(self, context: OutputContext, view: View) -> Manifest | None:
-        if view is self._place:
-            return self._find(context, view)
-        try:
-            return self._sized(context, view)
-        except StorageError:
-            # It may have been replaced while the place was listed: what is there now counts.
-            return self._find(context, self._place)
+        return manifest
 
 
 def _other_size(size: int, manifest: Manifest) -> str:
@@ -387,8 +426,12 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _beside(context: OutputContext, manifest: Manifest) -> str:
-    return f"{address_of(context).rpartition('/')[0]}/{manifest.data}"
+def _path(context: OutputContext) -> str:
+    return f"{address_of(context)}.json"
+
+
+def _data(context: OutputContext, manifest: Manifest) -> str:
+    return data_path(address_of(context), manifest.data)
 
 
 def _where(context: OutputContext) -> str:

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "Manifest", "decode", "encode", "manifest_of"]
 
-FORMAT = 2
-"""The number of the layout below; a manifest with a higher one was written by a newer memo. Format 1 had pickles
-only, each a plain pickle file: it is read as it was."""
+FORMAT = 1
+"""The number of the layout below; a manifest with another one was written by another memo."""
 
 
 class Manifest(Struct, frozen=True, omit_defaults=True):
@@ -27,7 +26,7 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
     Attributes:
         format: The layout of this record.
         encoding: How the value is encoded in the data file: `pickle`, `arrow`, `numpy` and so on.
-        data: The name of the data file, which lies beside the manifest.
+        data: The name of the data file, which lies where `naming.data_path` says.
         size: Bytes in the data file.
         digest: xxh3-128 of the data file, as 32 hexadecimal digits.
         output: The output's name.
@@ -93,7 +92,7 @@ def decode(raw: bytes, context: OutputContext, *, encodings: Collection[str], st
         raw: What stands in the manifest's file.
         context: The output that it must belong to.
         encodings: Those that the reader can read.
-        stem: What the name of the data file must begin with; the file lies beside the manifest, nowhere else.
+        stem: What the name of the data file must begin with; the file lies in the output's own folder, nowhere else.
 
     Raises:
         ValueError: What is wrong with it, as the end of a sentence.
@@ -102,8 +101,8 @@ def decode(raw: bytes, context: OutputContext, *, encodings: Collection[str], st
         manifest = _decoder.decode(raw)
     except (DecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"is not a whole manifest ({error})") from None
-    if not 1 <= manifest.format <= FORMAT:
-        raise ValueError(f"has format {manifest.format}, and this memo reads formats up to {FORMAT}")
+    if manifest.format != FORMAT:
+        raise ValueError(f"has format {manifest.format}, and this memo reads format {FORMAT}")
     if manifest.encoding not in encodings:
         known = " or ".join(map(repr, sorted(encodings)))
         raise ValueError(f"names a value encoded as {manifest.encoding!r}; this IO manager reads {known}")

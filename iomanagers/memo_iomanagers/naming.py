@@ -9,7 +9,7 @@ from memo.hashing import digest
 if TYPE_CHECKING:
     from memo.contracts.io_manager import OutputContext
 
-__all__ = ["address_of", "segment"]
+__all__ = ["address_of", "data_path", "segment"]
 
 _PLAIN = "abcdefghijklmnopqrstuvwxyz0123456789_-"
 _LONGEST = 64
@@ -32,7 +32,7 @@ def segment(name: str) -> str:
 
 
 def address_of(context: OutputContext) -> str:
-    """Name the place of an output, as a path below the storage without a suffix.
+    """Name the place of an output's manifest, as a path below the storage without a suffix.
 
     ``versioned/<2 characters>/<version>.<output>[.<mapping key>]``, or for an output without a version
     ``runs/<run>/<step>.<output>[.<mapping key>]``.
@@ -46,3 +46,14 @@ def address_of(context: OutputContext) -> str:
     version = segment(context.version)
     found = f"versioned/{version[:2]}/{version}.{segment(context.name)}"
     return f"{found}.{segment(context.mapping_key)}" if context.mapping_key else found
+
+
+def data_path(address: str, name: str) -> str:
+    """Name the place of a data file, below the storage.
+
+    It does not lie beside the manifest, so that a listing of manifests holds nothing else.
+
+    >>> data_path("versioned/ab/ab12.result", "ab12.result.5f0c.pkl")
+    'data/versioned/ab/ab12.result.5f0c.pkl'
+    """
+    return f"data/{address.rpartition('/')[0]}/{name}"

@@ -8,6 +8,7 @@ from typing import Any
 from memo.errors import DefinitionError, did_you_mean
 
 IO_MANAGERS = "memo.iomanagers"
+RESOURCES = "memo.resources"
 STRATEGIES = "memo.strategies"
 EXECUTORS = "memo.executors"
 
@@ -22,7 +23,9 @@ _OURS = {
     (IO_MANAGERS, "parquet"): "memo_iomanagers.offered:PARQUET",
     (IO_MANAGERS, "path"): "memo_iomanagers.offered:PATH",
     (IO_MANAGERS, "postgres"): "memo_iomanagers.postgres:POSTGRES",
+    (IO_MANAGERS, "s3_pickle"): "memo_iomanagers.s3:S3_PICKLE",
     (IO_MANAGERS, "text"): "memo_iomanagers.offered:TEXT",
+    (RESOURCES, "s3"): "memo_iomanagers.s3:S3",
     (STRATEGIES, "declared"): "memo_strategies.declared:DeclaredVersionStrategy",
     (STRATEGIES, "source_hash"): "memo_strategies.source_hash:SourceHashVersionStrategy",
     (EXECUTORS, "in_process"): "memo.execution.in_process:InProcessExecutor",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 from threading import Barrier
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -18,6 +19,7 @@ from memo.hashing import digest
 from memo.testing import MemoizableIOManagerConformance
 from memo_iomanagers.filesystem import FsIOManager
 from memo_iomanagers.memory import MemIOManager
+from memo_iomanagers.s3 import S3, S3_PICKLE, S3PickleConfig, S3ResourceConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -81,6 +83,35 @@ class AtUrl(MemoizableIOManagerConformance):
     # Instances share the memory of the process, which other processes do not.
     test_another_instance_has_it = None  # type: ignore[assignment]
     test_another_instance_finds_it = None  # type: ignore[assignment]
+
+
+class InBucket(MemoizableIOManagerConformance):
+    encoding = "auto"
+
+    @pytest.fixture(autouse=True)
+    def _server(self, s3: Any, s3_bucket: str) -> None:
+        self.server, self.bucket = s3, s3_bucket
+
+    def make_io_manager(self, folder: Path) -> MemoizableIOManager:
+        return FsIOManager(f"s3://{self.bucket}{folder}/outputs", self.encoding)
+
+    def damage(self, folder: Path) -> None:
+        filesystem = self.server.filesystem()
+        data = [name for name in filesystem.find(f"{self.bucket}{folder}") if DATA.search(name)]
+        assert data
+        for name in data:
+            filesystem.pipe_file(name, flip(filesystem.cat_file(name)))
+
+    def hostile_contexts(self) -> list[OutputContext]:
+        # A request takes milliseconds, and outputs have the addresses that they have in a folder, which meets all.
+        return super().hostile_contexts()[::4]
+
+
+class FormatInBucket(InBucket):
+    """No encoding has a part in names and in races, and each request takes milliseconds."""
+
+    test_hostile_names_are_kept_apart_within_the_storage = None  # type: ignore[assignment]
+    test_two_threads_may_store_the_same_output = None  # type: ignore[assignment]
 
 
 class OfJson:
@@ -184,10 +215,16 @@ class TestFsIOManagerInAFolder(InFolder): ...
 class TestFsIOManagerAtAUrl(AtUrl): ...
 
 
+class TestFsIOManagerInABucket(InBucket): ...
+
+
 class TestJsonInAFolder(OfJson, InFolder): ...
 
 
 class TestJsonAtAUrl(OfJson, AtUrl): ...
+
+
+class TestJsonInABucket(OfJson, FormatInBucket): ...
 
 
 class TestTextInAFolder(OfText, InFolder): ...  # type: ignore[misc]
@@ -196,10 +233,16 @@ class TestTextInAFolder(OfText, InFolder): ...  # type: ignore[misc]
 class TestTextAtAUrl(OfText, AtUrl): ...  # type: ignore[misc]
 
 
+class TestTextInABucket(OfText, FormatInBucket): ...  # type: ignore[misc]
+
+
 class TestBytesInAFolder(OfBytes, InFolder): ...
 
 
 class TestBytesAtAUrl(OfBytes, AtUrl): ...
+
+
+class TestBytesInABucket(OfBytes, FormatInBucket): ...
 
 
 class TestNumpyInAFolder(OfNumpy, InFolder): ...
@@ -208,11 +251,18 @@ class TestNumpyInAFolder(OfNumpy, InFolder): ...
 class TestNumpyAtAUrl(OfNumpy, AtUrl): ...
 
 
+class TestNumpyInABucket(OfNumpy, FormatInBucket): ...
+
+
 class TestArrowInAFolder(OfTables, InFolder):  # type: ignore[misc]
     encoding = "arrow"
 
 
 class TestArrowAtAUrl(OfTables, AtUrl):  # type: ignore[misc]
+    encoding = "arrow"
+
+
+class TestArrowInABucket(OfTables, FormatInBucket):  # type: ignore[misc]
     encoding = "arrow"
 
 
@@ -224,10 +274,29 @@ class TestParquetAtAUrl(OfTables, AtUrl):  # type: ignore[misc]
     encoding = "parquet"
 
 
+class TestParquetInABucket(OfTables, FormatInBucket):  # type: ignore[misc]
+    encoding = "parquet"
+
+
 class TestPathInAFolder(OfPaths, InFolder): ...  # type: ignore[misc]
 
 
 class TestPathAtAUrl(OfPaths, AtUrl): ...  # type: ignore[misc]
+
+
+class TestPathInABucket(OfPaths, FormatInBucket): ...  # type: ignore[misc]
+
+
+class TestS3PickleIOManager(InBucket):
+    def make_io_manager(self, folder: Path) -> MemoizableIOManager:
+        made = S3_PICKLE.create(
+            SimpleNamespace(
+                resource_config=S3PickleConfig(self.bucket, str(folder)),
+                resources=SimpleNamespace(s3=S3.create(SimpleNamespace(resource_config=S3ResourceConfig()))),
+            )
+        )
+        assert isinstance(made, MemoizableIOManager)
+        return made
 
 
 class NaiveIOManager(MemoizableIOManager):

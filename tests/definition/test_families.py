@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from memo.definition import families
-from memo.definition.families import EXECUTORS, IO_MANAGERS, STRATEGIES, family_member
+from memo.definition.families import EXECUTORS, IO_MANAGERS, RESOURCES, STRATEGIES, family_member
 from memo.errors import DefinitionError
 
 
@@ -16,7 +16,7 @@ def test_our_own_entry_points_are_those_that_are_declared() -> None:
         (group, name): place
         for group, members in project["entry-points"].items()
         for name, place in members.items()
-        if group in {IO_MANAGERS, STRATEGIES, EXECUTORS}
+        if group in {IO_MANAGERS, RESOURCES, STRATEGIES, EXECUTORS}
     }
 
     assert declared == families._OURS

@@ -9,10 +9,13 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from memo_iomanagers.filesystem import FsIOManager
+from memo_iomanagers.places import place_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from memo_iomanagers.places import Place
 
 
 class CountingFileSystem(MemoryFileSystem):  # type: ignore[misc]
@@ -31,9 +34,9 @@ class CountingFileSystem(MemoryFileSystem):  # type: ignore[misc]
     def unstrip_protocol(self, name: str) -> str:
         return f"counting://{name}"
 
-    def ls(self, path: str, detail: bool = True, **_: Any) -> Any:
-        self._ask("ls")
-        return super().ls(path, detail)
+    def find(self, path: str, **options: Any) -> Any:
+        self._ask("find")
+        return super().find(path, **options)
 
     def cat_file(self, path: str, start: Any = None, end: Any = None, **_: Any) -> Any:
         self._ask("cat_file")
@@ -94,3 +97,8 @@ def io_manager(tmp_path: Path) -> FsIOManager:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "outputs"
+
+
+@pytest.fixture
+def s3_place(s3_bucket: str) -> Place:
+    return place_at(f"s3://{s3_bucket}/a prefix=with/names")

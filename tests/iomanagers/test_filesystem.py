@@ -25,6 +25,7 @@ from memo.errors import InvocationError, OutputLostError, StorageError
 from memo_iomanagers.filesystem import FsIOManager
 from memo_iomanagers.memory import MEM, MemIOManager
 from memo_iomanagers.offered import FS, FsConfig
+from memo_iomanagers.places import place_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,9 +69,10 @@ def test_an_output_is_a_manifest_and_the_data_it_names(io_manager: FsIOManager, 
     io_manager.handle_output(context, {"a": 1})
     data, manifest = files(folder)
     assert manifest == folder / "versioned/ab/ab12.result.key.json"
+    assert data.parent == folder / "data/versioned/ab"
     told = msgspec.json.decode(manifest.read_bytes())
     assert told == {
-        "format": 2,
+        "format": 1,
         "encoding": "pickle",
         "data": data.name,
         "size": data.stat().st_size,
@@ -366,7 +368,7 @@ def test_another_outputs_manifest_is_not_taken(io_manager: FsIOManager, folder: 
 @pytest.mark.parametrize(
     ("changed", "what"),
     [
-        ({"format": 3}, "has format 3, and this memo reads formats up to 2"),
+        ({"format": 2}, "has format 2, and this memo reads format 1"),
         ({"encoding": "cuneiform"}, "encoded as 'cuneiform'"),
         ({"size": -1}, "not a whole manifest"),
         ({"size": "5"}, "not a whole manifest"),
@@ -648,20 +650,33 @@ def test_a_class_that_cannot_be_made_again_is_named(module: Path, io_manager: Fs
 # Places.
 
 
-def test_a_remote_place_is_listed_once_a_folder(counting: type[CountingFileSystem], warnings: Any) -> None:
+def test_a_remote_place_is_listed_and_nothing_is_read(counting: type[CountingFileSystem], warnings: Any) -> None:
     io_manager = FsIOManager("counting://bucket/prefix")
     contexts = [output("result", f"{number % 4}0{number}") for number in range(100)]
     for context in contexts[:30]:
         io_manager.handle_output(context, 1)
     counting.asked.clear()
     assert io_manager.has_outputs(contexts) == [True] * 30 + [False] * 70
-    assert counting.asked.count("ls") == 4
-    assert counting.asked.count("cat_file") == 30
-    assert len(counting.asked) == 34
+    assert counting.asked == ["find"] * 4
+    assert io_manager.has_outputs([]) == []
+    assert io_manager.has_outputs([output(version=None, run_id=None)]) == [False]
+    assert counting.asked == ["find"] * 4
     assert warnings.take() == []
 
 
-def test_what_is_torn_at_a_remote_place_is_one_warning_in_bulk_too(
+def test_content_digests_read_only_the_manifests_that_are_asked_for(counting: type[CountingFileSystem]) -> None:
+    io_manager = FsIOManager("counting://bucket/prefix")
+    for number in range(20):
+        context = output("result", f"{number}")
+        context.provenance = Provenance(content_digest=f"digest {number}")
+        io_manager.handle_output(context, number)
+    counting.asked.clear()
+    wanted = [output("result", "3"), output("result", "99"), output(version=None, run_id=None), output("result", "7")]
+    assert io_manager.content_digests(wanted) == ["digest 3", None, None, "digest 7"]
+    assert counting.asked == ["cat_file"] * 3
+
+
+def test_what_is_torn_at_a_remote_place_is_set_aside_when_it_is_loaded(
     counting: type[CountingFileSystem],
     warnings: Any,
 ) -> None:
@@ -670,18 +685,41 @@ def test_what_is_torn_at_a_remote_place_is_one_warning_in_bulk_too(
     for context in contexts:
         io_manager.handle_output(context, 1)
     torn, gone = (name for name in counting.store if ".a." in name or ".b." in name if name.endswith("pkl"))
-    counting.store[torn].write(b"")
     counting.store[torn].truncate(1)
     del counting.store[gone]
     counting.store["/bucket/versioned/ab/ab12.c.json"].truncate(5)
+    assert io_manager.has_outputs(contexts) == [True] * 4
+    for context, what in zip(contexts, ("1 bytes", "is gone", "whole manifest"), strict=False):
+        with pytest.raises(OutputLostError, match=what):
+            load(io_manager, context)
+    assert load(io_manager, contexts[3]) == 1
     assert io_manager.has_outputs(contexts) == [False, False, False, True]
-    said = warnings.take()
-    assert len(said) == 3
-    assert [part in each for part, each in zip(("1 bytes", "is gone", "whole manifest"), said, strict=True)] == [
-        True
-    ] * 3
-    with pytest.raises(OutputLostError):
-        load(io_manager, contexts[0])
+    assert sorted(name for name in counting.store if name.endswith(".damaged")) == [
+        f"/bucket/versioned/ab/ab12.{name}.json.damaged" for name in "abc"
+    ]
+    assert warnings.take() == []
+    for context in contexts:
+        io_manager.handle_output(context, "anew")
+        assert load(io_manager, context) == "anew"
+
+
+def test_a_garbled_manifest_at_a_remote_place_tells_no_digest_and_is_named(
+    counting: type[CountingFileSystem], warnings: Any
+) -> None:
+    io_manager = FsIOManager("counting://bucket")
+    io_manager.handle_output(output(), 1)
+    counting.store["/bucket/versioned/ab/ab12.result.json"].truncate(5)
+    assert io_manager.content_digests([output()]) == [None]
+    (said,) = warnings.take()
+    assert "counting:///bucket/versioned/ab/ab12.result.json is not a whole manifest" in said
+
+
+def test_an_output_that_is_replaced_between_listing_and_loading_is_loaded(counting: type[CountingFileSystem]) -> None:
+    io_manager, other = FsIOManager("counting://bucket"), FsIOManager("counting://bucket")
+    io_manager.handle_output(output(), 1)
+    assert io_manager.has_outputs([output()]) == [True]
+    other.handle_output(output(), 2)
+    assert load(io_manager, output()) == 2
 
 
 def test_a_remote_place_out_of_reach_has_nothing_and_says_so_once(
@@ -690,12 +728,12 @@ def test_a_remote_place_out_of_reach_has_nothing_and_says_so_once(
 ) -> None:
     io_manager = FsIOManager("counting://bucket")
     io_manager.handle_output(output(), 1)
-    counting.broken.update(ls=ConnectionError("unreachable"), cat_file=ConnectionError("unreachable"))
+    counting.broken.update(find=ConnectionError("unreachable"), cat_file=ConnectionError("unreachable"))
     assert io_manager.has_outputs([output(), output("b")]) == [False, False]
     assert len(warnings.take()) == 1
     assert io_manager.has_output(output()) is False
-    assert "ConnectionError: unreachable" in warnings.take()[0]
-    with pytest.raises(StorageError, match="ConnectionError: unreachable") as raised:
+    assert "the server cannot be reached (unreachable)" in warnings.take()[0]
+    with pytest.raises(StorageError, match=r"the server cannot be reached \(unreachable\)") as raised:
         load(io_manager, output())
     assert not isinstance(raised.value, OutputLostError), "the output is not known to be lost"
 
@@ -726,6 +764,11 @@ def test_memory_is_not_shared_between_processes(tmp_path: Path) -> None:
 def test_a_folder_can_be_named_in_several_ways(folder: Path, write: str) -> None:
     FsIOManager(write.format(folder=folder)).handle_output(output(), 1)
     assert load(FsIOManager(folder), output()) == 1
+
+
+def test_a_place_can_be_given_as_it_is(folder: Path) -> None:
+    FsIOManager(place_at(folder), "json").handle_output(output(), {"a": 1})
+    assert load(FsIOManager(folder), output()) == {"a": 1}
 
 
 def test_a_relative_folder_and_a_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

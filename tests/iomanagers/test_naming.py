@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from memo.contracts.io_manager import OutputContext
 from memo.errors import InvocationError
-from memo_iomanagers.naming import address_of, segment
+from memo_iomanagers.naming import address_of, data_path, segment
 
 names = st.text(st.characters(), min_size=1, max_size=100) | st.sampled_from(
     ["result", "Result", "a.b", "a", "b", "..", "/", "=", "x" * 64, "x" * 65, "\ud800", "a=b"],
@@ -71,3 +71,8 @@ def test_the_layout() -> None:
 def test_an_output_without_version_and_run_has_no_address() -> None:
     with pytest.raises(InvocationError, match="there is no run yet"):
         address_of(OutputContext("step", "result"))
+
+
+def test_data_lies_apart_from_manifests() -> None:
+    assert data_path("versioned/ab/ab12.result", "ab12.result.5f0c.pkl") == "data/versioned/ab/ab12.result.5f0c.pkl"
+    assert data_path("runs/run-1/step.result", "step.result.5f0c.pkl") == "data/runs/run-1/step.result.5f0c.pkl"
