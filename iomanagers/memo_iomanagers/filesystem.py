@@ -13,6 +13,9 @@ where `verify` asks for it. Of a large file of this machine the digest is compar
 since it was stored, as its time of modification tells, which memo itself chose: so a value of 640 MB is ready in
 milliseconds, its pages not even read. What a failing disk changes in such a file shows under `verify` alone.
 
+With a signing key, a time of modification proves nothing, as whoever writes to a file may set it: of everything that is
+loaded the SHA-256 is compared with the one in its manifest, which the key has signed, before any of it is opened.
+
 A value on its way from one step to the next within a process is not kept in memory for it: the file that was just
 written is mapped, its pages being those in the page cache. Every reader so gets a value of its own, to be changed
 freely, whatever its type; to hand on the object itself would have its readers see each other's changes.
@@ -33,7 +36,8 @@ from memo_iomanagers.encodings import AUTO, NAMES, choose, encoding_named
 from memo_iomanagers.encodings.encoding import CannotEncodeError, type_name
 from memo_iomanagers.naming import address_of, data_path
 from memo_iomanagers.places import Place, place_at, reason
-from memo_iomanagers.stored import SMALL, Stored
+from memo_iomanagers.signing import SignatureError, SigningKey, Untrusted
+from memo_iomanagers.stored import SMALL, Stored, private
 from memo_iomanagers.writing import SIDE, Nowhere, Sink
 
 if TYPE_CHECKING:
@@ -60,13 +64,21 @@ class FsIOManager(MemoizableIOManager):
         encoding: ``auto`` chooses by the type of each value one in which it comes back as it is; or one of
             ``pickle``, ``arrow``, ``parquet``, ``numpy``, ``json``, ``text``, ``bytes``, ``path`` for all values.
         verify: Compare the digest of everything that is loaded, however large.
+        signing_key: Signs every manifest; what it did not sign does not count, with a warning.
 
     Raises:
-        StorageError: The place cannot be used from here, as when fsspec does not know the URL's protocol; or there
-            is no such encoding.
+        StorageError: The place cannot be used from here, as when fsspec does not know the URL's protocol; there
+            is no such encoding; or the key is too short.
     """
 
-    def __init__(self, base_dir: str | os.PathLike[str] | Place, encoding: str = AUTO, *, verify: bool = False) -> None:
+    def __init__(
+        self,
+        base_dir: str | os.PathLike[str] | Place,
+        encoding: str = AUTO,
+        *,
+        verify: bool = False,
+        signing_key: bytes | SigningKey | None = None,
+    ) -> None:
         if encoding != AUTO and encoding not in NAMES:
             hint = did_you_mean(encoding, [AUTO, *sorted(NAMES)])
             raise StorageError(f"there is no encoding {encoding!r}.{hint}")
@@ -74,6 +86,8 @@ class FsIOManager(MemoizableIOManager):
         self._encoding = encoding
         self._readable = NAMES if encoding == AUTO else frozenset({encoding})
         self._verify = verify
+        self._key = SigningKey(signing_key) if isinstance(signing_key, bytes) else signing_key
+        self._untrusted = Untrusted(self._place.full_name(""))
 
     def shares_between_processes(self) -> bool:
         """Whether other processes can load what this one stores; not from a ``memory://`` URL."""
@@ -100,6 +114,7 @@ class FsIOManager(MemoizableIOManager):
             size=sink.hasher.size,
             digest=sink.hasher.hexdigest(),
             mtime_ns=seal,
+            sha256=None if sink.sha256 is None else sink.sha256.hexdigest(),
         )
         try:
             former = self._put(context, manifest, aside=f"{address}.{token}.tmp")
@@ -129,7 +144,7 @@ class FsIOManager(MemoizableIOManager):
         output = context.upstream_output
         if output is None:
             raise InvocationError(f"the input {context.name!r} does not come from another step's output")
-        found = self._follow(output, self._place.open, set_aside=self._place.remote)
+        found = self._follow(output, self._open, set_aside=self._place.remote)
         if found is None:
             name = self._place.full_name(_path(output))
             raise OutputLostError(f"is not stored, there is no {name}; {_REMEDY}", where=_where(output))
@@ -162,12 +177,16 @@ class FsIOManager(MemoizableIOManager):
         Here: a whole manifest, and a data file of the size that it tells; anything else that lies in its place is a
         miss, with a warning. Far away: its manifest is there.
         """
-        return self.has_outputs([context])[0] if self._place.remote else self._find(context) is not None
+        if self._place.remote:
+            return self.has_outputs([context])[0]
+        with self._untrusted.together():
+            return self._find(context) is not None
 
     def has_outputs(self, contexts: Sequence[OutputContext]) -> Sequence[bool]:
         """Answer `has_output` for many; of a remote place, with one listing, or one for each of a few folders."""
         if not self._place.remote:
-            return [_is_named(context) and self._find(context) is not None for context in contexts]
+            with self._untrusted.together():
+                return [_is_named(context) and self._find(context) is not None for context in contexts]
         try:
             view = self._place.view(_path(context) for context in contexts if _is_named(context))
         except Exception as error:  # noqa: BLE001 - file systems raise what they like
@@ -177,10 +196,11 @@ class FsIOManager(MemoizableIOManager):
 
     def content_digests(self, contexts: Sequence[OutputContext]) -> Sequence[str | None]:
         """The digests of content that the manifests of stored outputs tell."""
-        if self._place.remote:
-            found = self._fetch_many(contexts)
-        else:
-            found = [self._find(context) if _is_named(context) else None for context in contexts]
+        with self._untrusted.together():
+            if self._place.remote:
+                found = self._fetch_many(contexts)
+            else:
+                found = [self._find(context) if _is_named(context) else None for context in contexts]
         return [None if manifest is None else manifest.provenance.content_digest for manifest in found]
 
     def _fetch_many(self, contexts: Sequence[OutputContext]) -> list[Manifest | None]:
@@ -194,6 +214,9 @@ class FsIOManager(MemoizableIOManager):
             raw = stored.get(_path(context)) if _is_named(context) else None
             try:
                 found.append(None if raw is None else self._decoded(context, raw))
+            except _UntrustedError as error:
+                self._untrusted.add(error.name, error.reason)
+                found.append(None)
             except OutputLostError as error:
                 context.log.warning("%s", error)
                 found.append(None)
@@ -239,7 +262,7 @@ class FsIOManager(MemoizableIOManager):
             The file, what is to be known of it, and its seal where it is large enough to need one.
         """
         try:
-            sink = Sink(self._place, path)
+            sink = Sink(self._place, path, signed=self._key is not None)
         except Exception as error:
             raise self._not_written(context, path, error) from error
         try:
@@ -247,7 +270,7 @@ class FsIOManager(MemoizableIOManager):
             if sink.hasher.size < SMALL:
                 sink.close()
                 return sink, written, None
-            return sink, written, sink.end()[2]
+            return sink, written, sink.end()[3]
         except BaseException as error:
             sink.abandon()
             failure = sink.failure()
@@ -269,7 +292,7 @@ class FsIOManager(MemoizableIOManager):
         Returns:
             The one in whose place it is now, whose data it leaves without a name.
         """
-        path, raw = _path(context), manifests.encode(manifest)
+        path, raw = _path(context), manifests.encode(manifest, self._key)
         # Nearly always there is none: far away that is not worth a question of its own.
         if self._place.remote and self._place.put(path, raw, aside=aside, replace=False):
             return None
@@ -278,6 +301,10 @@ class FsIOManager(MemoizableIOManager):
         return former
 
     def _former(self, context: OutputContext) -> Manifest | None:
+        """What the output is stored as now, whose data a new manifest will leave without a name.
+
+        Signed or not: nothing is taken from it but what to remove, which whoever could write it could have removed.
+        """
         address = address_of(context)
         try:
             raw = self._place.read(f"{address}.json")
@@ -298,13 +325,20 @@ class FsIOManager(MemoizableIOManager):
             name=self._place.full_name(path),
             folder=self._place.folder(path + SIDE),
             beside=lambda name: self._place.open(f"{path}{SIDE}/{name}"),
+            signed=self._key is not None,
         )
+
+    def _open(self, path: str, size: int) -> BufferedIOBase:
+        file = self._place.open(path, size)
+        return file if self._key is None else private(file)
 
     def _difference(self, manifest: Manifest, file: BufferedIOBase, stored: Stored) -> str | None:
         """Say in what a data file is not what its manifest tells, as the end of a sentence."""
         size = file.seek(0, os.SEEK_END)
         if size != manifest.size:
             return _other_size(size, manifest)
+        if self._key is not None:
+            return _other_than_signed(manifest, stored)
         untouched = (
             manifest.mtime_ns is not None
             and not self._place.remote
@@ -320,8 +354,10 @@ class FsIOManager(MemoizableIOManager):
         """Say what is missing of the files beside a data file."""
         path = _data(context, manifest)
         try:
-            with self._place.open(path) as file:
-                return encoding_named(manifest.encoding).lost(self._stored(path, manifest, file))
+            with self._open(path, manifest.size) as file:
+                stored = self._stored(path, manifest, file)
+                wrong = None if self._key is None else _other_than_signed(manifest, stored)
+                return wrong or encoding_named(manifest.encoding).lost(stored)
         except OSError as error:
             return f"could not be read: {reason(error)}"
 
@@ -359,8 +395,8 @@ class FsIOManager(MemoizableIOManager):
                 raise self._not_read(context, path, error) from error
             try:
                 manifest = self._decoded(context, raw)
-            except OutputLostError:
-                if set_aside:
+            except OutputLostError as error:
+                if set_aside and not isinstance(error, _UntrustedError):  # our key may be the wrong one
                     self._set_aside(context, raw)
                 raise
             data = _data(context, manifest)
@@ -381,10 +417,12 @@ class FsIOManager(MemoizableIOManager):
     def _decoded(self, context: OutputContext, raw: bytes) -> Manifest:
         address = address_of(context)
         try:
-            return manifests.decode(raw, context, encodings=self._readable, stem=_name(address))
+            return manifests.decode(raw, context, encodings=self._readable, stem=_name(address), key=self._key)
+        except SignatureError as error:
+            raise _UntrustedError(self._place.full_name(_path(context)), error, context) from None
         except ValueError as error:
             raise OutputLostError(
-                f"{self._place.full_name(f'{address}.json')} {error}; {_REMEDY}", where=_where(context)
+                f"{self._place.full_name(_path(context))} {error}; {_REMEDY}", where=_where(context)
             ) from None
 
     def _not_read(self, context: OutputContext, path: str, error: Exception) -> StorageError:
@@ -394,6 +432,9 @@ class FsIOManager(MemoizableIOManager):
         """Find the manifest of an output of this machine; None with a warning where what lies there is not whole."""
         try:
             return self._sized(context)
+        except _UntrustedError as error:
+            self._untrusted.add(error.name, error.reason)
+            return None
         except StorageError as error:
             context.log.warning("%s", error)
             return None
@@ -412,6 +453,19 @@ class FsIOManager(MemoizableIOManager):
                 f"{self._place.full_name(_data(context, manifest))} {wrong}; {_REMEDY}", where=_where(context)
             )
         return manifest
+
+
+class _UntrustedError(OutputLostError):
+    """A manifest that the key did not sign."""
+
+    def __init__(self, name: str, reason: SignatureError, context: OutputContext) -> None:
+        super().__init__(f"{name} {reason}; {_REMEDY}", where=_where(context))
+        self.name = name
+        self.reason = reason
+
+
+def _other_than_signed(manifest: Manifest, stored: Stored) -> str | None:
+    return None if stored.sha256() == manifest.sha256 else "does not hold what was signed: its digest differs"
 
 
 def _other_size(size: int, manifest: Manifest) -> str:

@@ -147,13 +147,14 @@ class _LocalPlace(Place):
         return found
 
     def _create(self, path: str) -> int:
+        # Others replace a file of ours, as we do; nobody writes to it.
         name = f"{self._folder}/{path}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            return os.open(name, flags, 0o666)
+            return os.open(name, flags, 0o644)
         except FileNotFoundError:
             os.makedirs(os.path.dirname(name), exist_ok=True)
-            return os.open(name, flags, 0o666)
+            return os.open(name, flags, 0o644)
 
 
 class _LocalFile(WritableFile):

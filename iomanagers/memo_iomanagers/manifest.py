@@ -8,11 +8,13 @@ from msgspec import DecodeError, Meta, Struct
 from msgspec.json import Decoder, Encoder
 
 from memo.contracts.io_manager import Provenance
+from memo_iomanagers.signing import check_manifest, sign_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from memo.contracts.io_manager import OutputContext
+    from memo_iomanagers.signing import SigningKey
 
 __all__ = ["FORMAT", "Manifest", "decode", "encode", "manifest_of"]
 
@@ -36,6 +38,9 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
         form: Which of the types that the encoding takes the value was.
         mtime_ns: The time of modification that the data file was given (`Place.seal`): as long as it has it, nobody
             has written to the file since.
+        sha256: SHA-256 of the data file, where the manifest was signed: xxh3 guards against accident alone.
+
+    A signed manifest holds its signature too, as its last member (`memo_iomanagers.signing`).
     """
 
     format: int
@@ -51,10 +56,17 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
     provenance: Provenance = Provenance()
     form: str = ""
     mtime_ns: int | None = None
+    sha256: str | None = None
 
 
-encode = Encoder().encode
+_encode = Encoder().encode
 _decoder = Decoder(Manifest)
+
+
+def encode(manifest: Manifest, key: SigningKey | None = None) -> bytes:
+    """Write a manifest; signed, where there is a key."""
+    raw = _encode(manifest)
+    return raw if key is None else sign_manifest(raw, key)
 
 
 def manifest_of(
@@ -66,6 +78,7 @@ def manifest_of(
     size: int,
     digest: str,
     mtime_ns: int | None,
+    sha256: str | None = None,
 ) -> Manifest:
     """Make the manifest of a value whose data file is written."""
     return Manifest(
@@ -82,10 +95,18 @@ def manifest_of(
         context.provenance,
         form,
         mtime_ns,
+        sha256,
     )
 
 
-def decode(raw: bytes, context: OutputContext, *, encodings: Collection[str], stem: str) -> Manifest:
+def decode(
+    raw: bytes,
+    context: OutputContext,
+    *,
+    encodings: Collection[str],
+    stem: str,
+    key: SigningKey | None = None,
+) -> Manifest:
     """Read a manifest, and see that it is one of this very output.
 
     Args:
@@ -93,10 +114,14 @@ def decode(raw: bytes, context: OutputContext, *, encodings: Collection[str], st
         context: The output that it must belong to.
         encodings: Those that the reader can read.
         stem: What the name of the data file must begin with; the file lies in the output's own folder, nowhere else.
+        key: What it must be signed with. That is seen to before anything else is.
 
     Raises:
+        SignatureError: It is not signed with the key.
         ValueError: What is wrong with it, as the end of a sentence.
     """
+    if key is not None:
+        check_manifest(raw, key)
     try:
         manifest = _decoder.decode(raw)
     except (DecodeError, UnicodeDecodeError) as error:

@@ -10,6 +10,7 @@ from memo.contracts.io_manager import IOManagerSpec
 from memo.errors import StorageError
 from memo_iomanagers.encodings import AUTO
 from memo_iomanagers.filesystem import FsIOManager
+from memo_iomanagers.signing import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,7 @@ def _created_by(name: str, encoding: str | None) -> Callable[[Any], FsIOManager]
                 f"the IO manager {name!r} has no base_dir, and there is no home to keep outputs in: set base_dir"
             )
         chosen = encoding or (config.encoding if isinstance(config, FsConfig) else AUTO)
-        return FsIOManager(base_dir, chosen, verify=config.verify)
+        return FsIOManager(base_dir, chosen, verify=config.verify, signing_key=key_of(init_context.storage))
 
     return create
 

@@ -11,6 +11,7 @@ from memo.contracts.resource import ResourceSpec
 from memo.errors import MissingExtraError, StorageError
 from memo_iomanagers.filesystem import FsIOManager
 from memo_iomanagers.remote_place import remote_place, s3_options
+from memo_iomanagers.signing import key_of
 
 __all__ = ["S3", "S3_PICKLE", "S3PickleConfig", "S3ResourceConfig"]
 
@@ -70,7 +71,8 @@ def _create(init_context: Any) -> FsIOManager:
     bucket, prefix = config.s3_bucket.strip("/"), config.s3_prefix.strip("/")
     if not bucket or "/" in bucket:
         raise StorageError(f"s3_bucket is {config.s3_bucket!r}: give the name of a bucket, without s3:// or a prefix")
-    return FsIOManager(remote_place(filesystem, f"{bucket}/{prefix}"), "pickle")
+    place = remote_place(filesystem, f"{bucket}/{prefix}")
+    return FsIOManager(place, "pickle", signing_key=key_of(init_context.storage))
 
 
 S3 = ResourceSpec(

@@ -8,6 +8,7 @@ mapped is the one thing that must not be done to it: no program survives that.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from memo.hashing import Hasher
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from io import BufferedIOBase
 
-__all__ = ["SMALL", "Stored", "digest_of"]
+__all__ = ["SMALL", "Stored", "digest_of", "new_sha256", "private", "sha256_of"]
 
 SMALL = 64 * 1024
 """Bytes below which a file is read rather than mapped, and its digest always compared."""
@@ -32,9 +33,10 @@ class Stored:
         size: In bytes.
         name: Its full name, by which people find it.
         folder: The folder of the files beside it, where it is one of this machine.
+        signed: Whether it is what a key has signed, and so must be the files beside it.
     """
 
-    __slots__ = ("_beside", "_few", "_file", "folder", "name", "size")
+    __slots__ = ("_beside", "_few", "_file", "folder", "name", "signed", "size")
 
     def __init__(
         self,
@@ -44,6 +46,7 @@ class Stored:
         name: str,
         folder: str | None,
         beside: Callable[[str], BufferedIOBase],
+        signed: bool = False,
     ) -> None:
         self._file = file
         self._few: bytearray | None = None
@@ -51,16 +54,28 @@ class Stored:
         self.size = size
         self.name = name
         self.folder = folder
+        self.signed = signed
 
     def digest(self) -> str:
-        """The digest of all of the bytes, in little memory."""
+        """The digest of all of the bytes, in little memory. Few bytes are kept: what was hashed is what is loaded."""
         if self.size >= SMALL:
             return digest_of(self._file, self.size)[1]
+        hasher = Hasher()
+        hasher.write(self._kept())
+        return hasher.hexdigest()
+
+    def sha256(self) -> str:
+        """The SHA-256 of all of the bytes, as `digest`."""
+        if self.size >= SMALL:
+            return sha256_of(self._file)
+        hasher = new_sha256()
+        hasher.update(self._kept())
+        return str(hasher.hexdigest())
+
+    def _kept(self) -> bytearray:
         few: bytearray = self.buffer()
         self._few = few
-        hasher = Hasher()
-        hasher.write(few)
-        return hasher.hexdigest()
+        return few
 
     def buffer(self) -> Any:
         """All of the bytes, to be changed by whoever gets them and by nobody else."""
@@ -85,6 +100,8 @@ class Stored:
 
     def read(self) -> bytes:
         """All of the bytes, as an object of their own."""
+        if self._few is not None:
+            return bytes(self._few)
         self._file.seek(0)
         return self._file.read()
 
@@ -114,3 +131,45 @@ def digest_of(file: BufferedIOBase, size: int) -> tuple[int, str]:
     while count := file.readinto(buffer):
         hasher.write(buffer[:count])
     return hasher.size, hasher.hexdigest()
+
+
+def new_sha256() -> Any:
+    """A hasher for what is signed: of those that no adversary can cheat, the one that processors know."""
+    from hashlib import sha256
+
+    return sha256()
+
+
+def sha256_of(file: BufferedIOBase) -> str:
+    """Read a file to its end, in little memory, and give its SHA-256."""
+    from hashlib import file_digest
+
+    file.seek(0)
+    return file_digest(file, "sha256").hexdigest()
+
+
+def private(file: BufferedIOBase) -> BufferedIOBase:
+    """Give a file that no other user can change between its being hashed and its being read.
+
+    It is the file itself, where it belongs to this user and nobody else may write to it, or its bytes are in memory;
+    otherwise a copy that goes when it is closed.
+    """
+    from io import UnsupportedOperation
+
+    try:
+        status = os.fstat(file.fileno())
+    except UnsupportedOperation:
+        return file
+    if status.st_uid == os.geteuid() and not status.st_mode & 0o022:
+        return file
+    from shutil import copyfileobj
+    from tempfile import TemporaryFile
+
+    copy = TemporaryFile(prefix="memo-")  # noqa: SIM115 - the caller closes it
+    try:
+        with file:
+            copyfileobj(file, copy, _CHUNK)
+    except BaseException:
+        copy.close()
+        raise
+    return copy

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memo.hashing import Hasher
+from memo_iomanagers.stored import new_sha256
 
 if TYPE_CHECKING:
     from memo_iomanagers.places import Place
@@ -25,11 +26,12 @@ class Sink:
         hasher: Of what was written.
         error: What the place raised, which is no fault of the value.
         folder: Where files beside this one lie, where that is a folder of this machine.
+        sha256: Of what was written, where it is to be signed; None otherwise.
     """
 
-    __slots__ = ("_file", "_path", "_place", "_sides", "closed", "error", "folder", "hasher")
+    __slots__ = ("_file", "_path", "_place", "_sides", "closed", "error", "folder", "hasher", "sha256")
 
-    def __init__(self, place: Place, path: str) -> None:
+    def __init__(self, place: Place, path: str, *, signed: bool = False) -> None:
         self._place = place
         self._path = path
         self._file = place.create(path)
@@ -38,6 +40,7 @@ class Sink:
         self.error: Exception | None = None
         self.folder = place.folder(path + SIDE)
         self.closed = False
+        self.sha256 = new_sha256() if signed else None
 
     def write(self, data: Any, /) -> int:
         """Append anything that has the buffer protocol; returns how many bytes it was."""
@@ -53,6 +56,8 @@ class Sink:
 
     def _append(self, data: bytes | memoryview) -> None:
         self.hasher.write(data)
+        if self.sha256 is not None:
+            self.sha256.update(data)
         try:
             self._file.write(data)
         except Exception as error:
@@ -73,20 +78,21 @@ class Sink:
             self.error = error
             raise
 
-    def end(self, *, mode: int | None = None) -> tuple[int, str, int | None]:
-        """End the file and seal it; gives its size, its digest and its seal."""
+    def end(self, *, mode: int | None = None) -> tuple[int, str, str, int | None]:
+        """End the file and seal it; gives its size, its digest, its SHA-256 where it is signed, and its seal."""
         self.close()
         try:
             seal = self._place.seal(self._path, mode=mode)
         except Exception as error:
             self.error = error
             raise
-        return self.hasher.size, self.hasher.hexdigest(), seal
+        sha256 = "" if self.sha256 is None else self.sha256.hexdigest()
+        return self.hasher.size, self.hasher.hexdigest(), sha256, seal
 
     def beside(self, name: str) -> Sink:
         """Begin a file that belongs to this one."""
         try:
-            side = Sink(self._place, f"{self._path}{SIDE}/{name}")
+            side = Sink(self._place, f"{self._path}{SIDE}/{name}", signed=self.sha256 is not None)
         except Exception as error:
             self.error = error
             raise
@@ -120,9 +126,9 @@ class Nowhere:
         """Hash it."""
         return self._hasher.write(data)
 
-    def end(self, *, mode: int | None = None) -> tuple[int, str, int | None]:  # noqa: ARG002 - there is no file
+    def end(self, *, mode: int | None = None) -> tuple[int, str, str, int | None]:  # noqa: ARG002 - there is no file
         """Give the size and the digest."""
-        return self._hasher.size, self._hasher.hexdigest(), None
+        return self._hasher.size, self._hasher.hexdigest(), "", None
 
     def beside(self, name: str) -> Nowhere:  # noqa: ARG002 - nothing is found again
         """Begin another one."""

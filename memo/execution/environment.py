@@ -73,7 +73,9 @@ def make_environment(
     if DEFAULT_IO_MANAGER_KEY not in definitions:
         definitions[DEFAULT_IO_MANAGER_KEY] = IOManagerDefinition.from_spec(spec)
     config = resolve_run_config(job, definitions, run_config, input_values)
-    definitions[MARKERS] = IOManagerDefinition.from_spec(spec)
+    # As text: a plan reads markers, and must not open a pickle for it.
+    markers = family_member(IO_MANAGERS, "text" if storage.folder is not None else "mem")
+    definitions[MARKERS] = IOManagerDefinition.from_spec(markers)
     return RunEnvironment(job, definitions, config, run_id, run_config, dict(tags or {}), storage, logs_dir, _folder())
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from memo.contracts.io_manager import InputContext, MemoizableIOManager, OutputContext
+from memo.contracts.io_manager import InputContext, MemoizableIOManager, OutputContext, Storage
 from memo.errors import OutputLostError
 from memo.hashing import digest
 from memo.testing import MemoizableIOManagerConformance
@@ -48,9 +48,10 @@ def flip(data: bytes) -> bytes:
 
 class InFolder(MemoizableIOManagerConformance):
     encoding = "auto"
+    key: bytes | None = None
 
     def make_io_manager(self, folder: Path) -> MemoizableIOManager:
-        return FsIOManager(folder / "outputs", self.encoding)
+        return FsIOManager(folder / "outputs", self.encoding, signing_key=self.key)
 
     def damage(self, folder: Path) -> None:
         data = [file for file in folder.rglob("*") if DATA.search(str(file)) and file.is_file()]
@@ -62,6 +63,7 @@ class InFolder(MemoizableIOManagerConformance):
 
 class AtUrl(MemoizableIOManagerConformance):
     encoding = "auto"
+    key: bytes | None = None
 
     @pytest.fixture(autouse=True)
     def _empty(self) -> Iterator[None]:
@@ -71,7 +73,7 @@ class AtUrl(MemoizableIOManagerConformance):
         memory.pseudo_dirs[:] = [""]
 
     def make_io_manager(self, folder: Path) -> MemoizableIOManager:
-        return FsIOManager(f"memory://{folder}/outputs", self.encoding)
+        return FsIOManager(f"memory://{folder}/outputs", self.encoding, signing_key=self.key)
 
     def damage(self, folder: Path) -> None:
         memory = fsspec.filesystem("memory")
@@ -292,11 +294,32 @@ class TestS3PickleIOManager(InBucket):
         made = S3_PICKLE.create(
             SimpleNamespace(
                 resource_config=S3PickleConfig(self.bucket, str(folder)),
+                storage=Storage(),
                 resources=SimpleNamespace(s3=S3.create(SimpleNamespace(resource_config=S3ResourceConfig()))),
             )
         )
         assert isinstance(made, MemoizableIOManager)
         return made
+
+
+class Signed:
+    key: bytes | None = bytes(range(32))
+
+
+class TestSignedInAFolder(Signed, InFolder): ...
+
+
+class TestSignedAtAUrl(Signed, AtUrl): ...
+
+
+class TestSignedArrowInAFolder(Signed, OfTables, InFolder):  # type: ignore[misc]
+    encoding = "arrow"
+
+
+class TestSignedPathInAFolder(Signed, OfPaths, InFolder): ...  # type: ignore[misc]
+
+
+class TestSignedPathAtAUrl(Signed, OfPaths, AtUrl): ...  # type: ignore[misc]
 
 
 class NaiveIOManager(MemoizableIOManager):

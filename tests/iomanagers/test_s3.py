@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import memo
-from memo.contracts.io_manager import InputContext, OutputContext, Provenance
+from memo.contracts.io_manager import InputContext, OutputContext, Provenance, Storage
 from memo.errors import OutputLostError, StorageError
 from memo_iomanagers.filesystem import FsIOManager
 from memo_iomanagers.s3 import S3, S3_PICKLE, S3PickleConfig, S3ResourceConfig
@@ -308,7 +308,9 @@ def test_a_server_that_is_not_there_costs_seconds() -> None:
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
         filesystem = S3.create(SimpleNamespace(resource_config=S3ResourceConfig(endpoint_url=url)))
         io_manager = S3_PICKLE.create(
-            SimpleNamespace(resource_config=S3PickleConfig("bucket"), resources=SimpleNamespace(s3=filesystem))
+            SimpleNamespace(
+                resource_config=S3PickleConfig("bucket"), resources=SimpleNamespace(s3=filesystem), storage=Storage()
+            )
         )
         begun = monotonic()
         with pytest.raises(

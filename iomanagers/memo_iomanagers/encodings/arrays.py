@@ -68,6 +68,8 @@ class NumpyEncoding(Encoding):
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = read(head, max_header_size=_HEADER)
         order: Any = "F" if fortran else "C"
+        if dtype.hasobject:  # whose bytes are addresses, which must never come from a file
+            raise ValueError(f"its header tells of the dtype {dtype}, which holds Python objects")
         size = dtype.itemsize * int(np.prod(shape, dtype=object))
         if stored.size != head.tell() + size:
             raise ValueError(f"its header tells of {size} bytes of elements")

@@ -57,8 +57,8 @@ class SideFile(Protocol):
         """Append anything that has the buffer protocol."""
         ...
 
-    def end(self, *, mode: int | None = None) -> tuple[int, str, int | None]:
-        """End it; gives its size, its digest and its seal (`memo_iomanagers.places.Place.seal`)."""
+    def end(self, *, mode: int | None = None) -> tuple[int, str, str, int | None]:
+        """End it; gives its size, its digest, its SHA-256 where it is signed, and its seal (`Place.seal`)."""
         ...
 
 

@@ -15,7 +15,7 @@ from msgspec.json import Decoder, Encoder
 
 from memo.hashing import digest
 from memo_iomanagers.encodings.encoding import CannotEncodeError, Encoding, Written, type_name
-from memo_iomanagers.stored import digest_of
+from memo_iomanagers.stored import digest_of, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +27,9 @@ __all__ = ["PathEncoding"]
 
 _CHUNK = 1 << 20
 _TEXT = "str"
-_fetched: dict[str, str] = {}
-"""Full name of a listing -> the folder that its files were fetched to, for as long as this process lives."""
+_fetched: dict[tuple[str, bool], str] = {}
+"""Full name of a listing, and whether it is signed -> the folder that its files were fetched to, for as long as this
+process lives."""
 
 
 class Entry(Struct, frozen=True, omit_defaults=True):
@@ -38,6 +39,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
         path: Below the folder beside the listing, with ``/``; the first entry is the file or folder itself.
         target: Of a link, relative to the folder it is in.
         mtime_ns: The seal of the stored file (`memo_iomanagers.places.Place.seal`).
+        sha256: Of the file, where the listing is signed.
     """
 
     path: str
@@ -47,6 +49,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
     executable: bool = False
     target: str = ""
     mtime_ns: int | None = None
+    sha256: str = ""
 
 
 _encode = Encoder().encode
@@ -88,12 +91,13 @@ class PathEncoding(Encoding):
         """Give the path to the stored copy, once it is known to be whole."""
         entries = _entries(stored)
         if stored.folder is None:
-            folder = _fetched.get(stored.name)
+            known = (stored.name, stored.signed)
+            folder = _fetched.get(known)
             if folder is None or _lost(entries, folder, thorough=False):
-                folder = _fetched[stored.name] = _fetch(entries, stored)
+                folder = _fetched[known] = _fetch(entries, stored)
         else:
             folder = stored.folder
-            lost = _lost(entries, folder, thorough=True)
+            lost = _lost(entries, folder, thorough=True, signed=stored.signed)
             if lost:
                 raise ValueError(lost)
         path = f"{folder}/{entries[0].path}"
@@ -155,8 +159,8 @@ def _kept(path: str, source: str, root: str, number: int, file: Writable) -> Ent
         side = file.beside(path if file.folder is not None else str(number))
         while data := _next(opened, source):
             side.write(data)
-        size, found, seal = side.end(mode=0o555 if executable else 0o444)
-    return Entry(path, "file", size, found, executable, mtime_ns=seal)
+        size, found, sha256, seal = side.end(mode=0o555 if executable else 0o444)
+    return Entry(path, "file", size, found, executable, mtime_ns=seal, sha256=sha256)
 
 
 def _next(opened: Any, source: str) -> bytes:
@@ -208,16 +212,18 @@ def _entries(stored: Stored) -> list[Entry]:
     return entries
 
 
-def _lost(entries: list[Entry], folder: str, *, thorough: bool) -> str | None:
+def _lost(entries: list[Entry], folder: str, *, thorough: bool, signed: bool = False) -> str | None:
     """Say which of the files is not as the listing tells, as the end of a sentence.
 
     Args:
         entries: The listing.
         folder: Where the files are.
         thorough: Read those that may have been written to.
+        signed: Read all of them then.
     """
     from stat import S_ISDIR, S_ISLNK, S_ISREG
 
+    root = entries[0].path
     kinds = {"file": S_ISREG, "folder": S_ISDIR, "link": S_ISLNK}
     there = {path for name in _names(folder) for path, _ in _walk(f"{folder}/{name}", name)}
     for entry in entries:
@@ -227,21 +233,34 @@ def _lost(entries: list[Entry], folder: str, *, thorough: bool) -> str | None:
         status = os.lstat(path)
         if not kinds[entry.kind](status.st_mode):
             return f"tells of {path}, which is no {entry.kind} now"
-        if entry.kind == "link" and os.readlink(path) != entry.target:
-            return f"tells of {path}, which leads elsewhere now"
+        if entry.kind == "link" and (astray := _astray(entry, path, f"{folder}/{root}")):
+            return f"tells of {path}, which {astray}"
         if entry.kind == "file" and status.st_size != entry.size:
             return f"tells of {path}, which has {status.st_size:,} bytes, and {entry.size:,} were stored"
-        if thorough and entry.kind == "file" and (entry.mtime_ns is None or status.st_mtime_ns != entry.mtime_ns):
-            with open(path, "rb") as file:
-                if digest_of(file, entry.size) != (entry.size, entry.digest):
-                    return f"tells of {path}, which does not hold what was stored: its digest differs"
+        touched = signed or entry.mtime_ns is None or status.st_mtime_ns != entry.mtime_ns
+        if thorough and entry.kind == "file" and touched and _differs(entry, path, signed=signed):
+            return f"tells of {path}, which does not hold what was stored: its digest differs"
     strange = sorted(there - {entry.path for entry in entries})
     return f"does not tell of {folder}/{strange[0]}, which is there" if strange else None
 
 
+def _astray(link: Entry, path: str, root: str) -> str | None:
+    """Say where a link leads that should not; of several, each may look harmless, and together they lead anywhere."""
+    if os.readlink(path) != link.target:
+        return "leads elsewhere now"
+    return None if _within(os.path.realpath(path), os.path.realpath(root)) else "leads out of its folder"
+
+
+def _differs(entry: Entry, path: str, *, signed: bool) -> bool:
+    with open(path, "rb") as file:
+        if signed:
+            return sha256_of(file) != entry.sha256
+        return digest_of(file, entry.size) != (entry.size, entry.digest)
+
+
 def _names(folder: str) -> list[str]:
     try:
-        return os.listdir(folder)
+        return [] if os.path.islink(folder) else os.listdir(folder)
     except FileNotFoundError:
         return []
 
@@ -267,6 +286,9 @@ def _fetch(entries: list[Entry], stored: Stored) -> str:
     for entry in entries:  # last, so that nothing is written through one
         if entry.kind == "link":
             os.symlink(entry.target, f"{folder}/{entry.path}")
+    lost = _lost(entries, folder, thorough=False)
+    if lost:
+        raise ValueError(lost)
     return folder
 
 
@@ -279,7 +301,6 @@ def _fetch_file(entry: Entry, key: str, path: str, stored: Stored) -> None:
         raise ValueError(f"tells of {entry.path!r}, which is gone") from None
     with remote, open(path, "xb") as file:
         copyfileobj(remote, file, _CHUNK)
-    with open(path, "rb") as file:
-        if digest_of(file, entry.size) != (entry.size, entry.digest):
-            raise ValueError(f"tells of {entry.path!r}, which does not hold what was stored: its digest differs")
+    if _differs(entry, path, signed=stored.signed):
+        raise ValueError(f"tells of {entry.path!r}, which does not hold what was stored: its digest differs")
     os.chmod(path, 0o555 if entry.executable else 0o444)
