@@ -34,6 +34,7 @@ from memo.errors import InvocationError, OutputLostError, StorageError, did_you_
 from memo_iomanagers import manifest as manifests
 from memo_iomanagers.encodings import AUTO, NAMES, choose, encoding_named
 from memo_iomanagers.encodings.encoding import CannotEncodeError, type_name
+from memo_iomanagers.journal import Journal
 from memo_iomanagers.naming import address_of, data_path
 from memo_iomanagers.places import Place, place_at, reason
 from memo_iomanagers.signing import SignatureError, SigningKey, Untrusted
@@ -65,6 +66,8 @@ class FsIOManager(MemoizableIOManager):
             ``pickle``, ``arrow``, ``parquet``, ``numpy``, ``json``, ``text``, ``bytes``, ``path`` for all values.
         verify: Compare the digest of everything that is loaded, however large.
         signing_key: Signs every manifest; what it did not sign does not count, with a warning.
+        journal_dir: A folder of this machine where it is noted what is being stored at a URL, so that what a kill
+            leaves there is removed by the next run; a folder keeps its own notes.
 
     Raises:
         StorageError: The place cannot be used from here, as when fsspec does not know the URL's protocol; there
@@ -78,6 +81,7 @@ class FsIOManager(MemoizableIOManager):
         *,
         verify: bool = False,
         signing_key: bytes | SigningKey | None = None,
+        journal_dir: str | None = None,
     ) -> None:
         if encoding != AUTO and encoding not in NAMES:
             hint = did_you_mean(encoding, [AUTO, *sorted(NAMES)])
@@ -88,10 +92,15 @@ class FsIOManager(MemoizableIOManager):
         self._verify = verify
         self._key = SigningKey(signing_key) if isinstance(signing_key, bytes) else signing_key
         self._untrusted = Untrusted(self._place.full_name(""))
+        self._journal = Journal(self._place, journal_dir)
 
     def shares_between_processes(self) -> bool:
         """Whether other processes can load what this one stores; not from a ``memory://`` URL."""
         return self._place.shared
+
+    def sweep(self) -> None:
+        """Remove what processes that are gone were storing and did not finish."""
+        self._journal.sweep()
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
         """Store a value, in place of the one stored under the same name if there is one.
@@ -103,26 +112,31 @@ class FsIOManager(MemoizableIOManager):
         address = address_of(context)
         token = os.urandom(8).hex()
         data = data_path(address, f"{_name(address)}.{token}.{encoding.suffix}")
-        sink, written, seal = self._write(context, data, encoding, obj)
-        if written.content_digest is not None:
-            context.provenance = replace(context.provenance, content_digest=written.content_digest)
-        manifest = manifests.manifest_of(
-            context,
-            encoding=encoding.name,
-            form=written.form,
-            data=_name(data),
-            size=sink.hasher.size,
-            digest=sink.hasher.hexdigest(),
-            mtime_ns=seal,
-            sha256=None if sink.sha256 is None else sink.sha256.hexdigest(),
-        )
+        aside = f"{address}.{token}.tmp"
         try:
-            former = self._put(context, manifest, aside=f"{address}.{token}.tmp")
+            noted = self._journal.storing(_path(context), data, aside)
         except Exception as error:
-            sink.abandon()
             raise self._not_written(context, data, error) from error
-        if former is not None and former.data != manifest.data:
-            self._remove(context, former)
+        with noted:
+            sink, written, seal = self._write(context, data, encoding, obj)
+            if written.content_digest is not None:
+                context.provenance = replace(context.provenance, content_digest=written.content_digest)
+            manifest = manifests.manifest_of(
+                context,
+                encoding=encoding.name,
+                form=written.form,
+                data=_name(data),
+                size=sink.hasher.size,
+                digest=sink.hasher.hexdigest(),
+                mtime_ns=seal,
+                sha256=None if sink.sha256 is None else sink.sha256.hexdigest(),
+            )
+            try:
+                former = self._put(context, manifest, aside=aside)
+            except Exception as error:
+                raise self._not_written(context, data, error) from error
+            if former is not None and former.data != manifest.data:
+                self._remove(context, former)
         size = manifest.size + written.bytes_beside
         content = context.provenance.content_digest
         context.report_stored(StoredValue(self._place.full_name(data), size, manifest.digest, content))
@@ -168,6 +182,8 @@ class FsIOManager(MemoizableIOManager):
             except Exception as error:
                 lost, what = encoding.explain_load(stored, error)
                 if lost:
+                    if encoding.has_side_files:
+                        self._set_aside(output, raw)  # what is wrong is in a file beside it
                     raise OutputLostError(f"{name} {what}; {_REMEDY}", where=_where(output)) from error
                 raise StorageError(f"{name} {what}", where=_where(output)) from error
 
@@ -237,7 +253,9 @@ class FsIOManager(MemoizableIOManager):
         path = _path(context)
         with suppress(Exception):
             if self._place.read(path) == seen:
-                self._place.put(f"{path}.damaged", seen, aside=f"{path}.{os.urandom(8).hex()}.tmp")
+                aside = f"{path}.{os.urandom(8).hex()}.tmp"
+                with self._journal.storing(path, aside):
+                    self._place.put(f"{path}.damaged", seen, aside=aside)
                 self._place.remove(path)
 
     def _encoding_of(self, context: OutputContext, obj: object) -> Encoding:
@@ -275,7 +293,7 @@ class FsIOManager(MemoizableIOManager):
             sink.abandon()
             failure = sink.failure()
             if failure is not None:
-                raise self._not_written(context, path, failure) from error
+                raise self._not_written(context, path, failure) from failure
             if isinstance(error, CannotEncodeError):
                 raise StorageError(f"cannot be stored: {error}", where=_where(context)) from error.__cause__ or error
             raise
@@ -297,6 +315,8 @@ class FsIOManager(MemoizableIOManager):
         if self._place.remote and self._place.put(path, raw, aside=aside, replace=False):
             return None
         former = self._former(context)
+        if former is not None:
+            self._journal.replacing(path, _data(context, former))
         self._place.put(path, raw, aside=aside)
         return former
 
@@ -309,7 +329,7 @@ class FsIOManager(MemoizableIOManager):
         try:
             raw = self._place.read(f"{address}.json")
             return manifests.decode(raw, context, encodings=NAMES, stem=_name(address))
-        except (OSError, ValueError):
+        except (*_NOT_THERE, ValueError):
             return None
 
     def _remove(self, context: OutputContext, manifest: Manifest) -> None:

@@ -58,7 +58,13 @@ def _created_by(name: str, encoding: str | None) -> Callable[[Any], FsIOManager]
                 f"the IO manager {name!r} has no base_dir, and there is no home to keep outputs in: set base_dir"
             )
         chosen = encoding or (config.encoding if isinstance(config, FsConfig) else AUTO)
-        return FsIOManager(base_dir, chosen, verify=config.verify, signing_key=key_of(init_context.storage))
+        return FsIOManager(
+            base_dir,
+            chosen,
+            verify=config.verify,
+            signing_key=key_of(init_context.storage),
+            journal_dir=init_context.storage.folder,
+        )
 
     return create
 

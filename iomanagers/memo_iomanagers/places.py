@@ -27,6 +27,7 @@ _REASONS = {
     errno.ENOENT: "the folder is gone",
     errno.ENOTDIR: "a file stands where a folder should be",
     errno.EEXIST: "a file stands where a folder should be",
+    errno.EISDIR: "a folder stands where a file should be",
 }
 
 

@@ -72,7 +72,8 @@ def _create(init_context: Any) -> FsIOManager:
     if not bucket or "/" in bucket:
         raise StorageError(f"s3_bucket is {config.s3_bucket!r}: give the name of a bucket, without s3:// or a prefix")
     place = remote_place(filesystem, f"{bucket}/{prefix}")
-    return FsIOManager(place, "pickle", signing_key=key_of(init_context.storage))
+    storage = init_context.storage
+    return FsIOManager(place, "pickle", signing_key=key_of(storage), journal_dir=storage.folder)
 
 
 S3 = ResourceSpec(

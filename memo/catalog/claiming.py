@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import astuple
+
 from memo.catalog.history import as_array
 from memo.contracts.run_store import Claim, Made
 
@@ -17,6 +19,8 @@ _HOLDERS = """
 SELECT version, run_id, step_key, host, pid, pid_started, lease_until
 FROM json_each(?) AS key JOIN claims ON claims.version = key.value
 """
+
+_ALL = "SELECT version, run_id, step_key, host, pid, pid_started, lease_until FROM claims"
 
 # What is being replaced, or of which nobody knows whose content it has, is no reason not to run.
 _MADE = """
@@ -36,6 +40,11 @@ _RENEW = "UPDATE claims SET lease_until = ? WHERE run_id = ?"
 _FORGET = "DELETE FROM claims WHERE lease_until < ?"
 
 _RELEASE = "DELETE FROM claims WHERE version = ? AND run_id = ?"
+
+_FORGET_EXACTLY = """
+DELETE FROM claims
+WHERE (version, run_id, step_key, host, pid, pid_started, lease_until) = (?, ?, ?, ?, ?, ?, ?)
+"""
 
 _STILL_ITS_OWN = """
 SELECT 1 FROM claims
@@ -88,6 +97,16 @@ def claims(connection: Connection, versions: Sequence[str]) -> dict[str, Claim]:
     """Answer `RunStore.claims`."""
     rows = connection.execute(_HOLDERS, (as_array(versions),)).fetchall()
     return {row[0]: Claim(*row) for row in rows}
+
+
+def all_claims(connection: Connection) -> list[Claim]:
+    """Answer `RunStore.all_claims`."""
+    return [Claim(*row) for row in connection.execute(_ALL)]
+
+
+def forget(connection: Connection, gone: Iterable[Claim]) -> None:
+    """Do what `RunStore.forget_claims` says."""
+    connection.executemany(_FORGET_EXACTLY, [astuple(each) for each in gone])
 
 
 def renew(connection: Connection, run_id: str, now: float, lease_until: float) -> None:

@@ -190,6 +190,15 @@ class Catalog:
         """The claims that there are on these versions, whatever they are worth."""
         return self._database.ask(lambda connection: claiming.claims(connection, versions), {}) if versions else {}
 
+    def all_claims(self) -> Sequence[Claim]:
+        """The claims that there are, whatever they are worth."""
+        return self._database.ask(claiming.all_claims, [])
+
+    def forget_claims(self, gone: Sequence[Claim]) -> None:
+        """End claims that are known to be worth nothing any more, each if it still is exactly as it was then."""
+        if gone:
+            self._database.write(lambda connection: claiming.forget(connection, gone))
+
     def renew_claims(self, run_id: str, now: float, lease_until: float) -> None:
         """Renew all claims of a run, in one transaction; those that nobody has renewed for a day are forgotten."""
         self._database.write(lambda connection: claiming.renew(connection, run_id, now, lease_until))

@@ -256,6 +256,12 @@ class IOManager(ABC):
         """
         return None
 
+    def sweep(self) -> None:  # noqa: B027 - most leave nothing half-stored
+        """Remove what runs that were killed left half-stored; called as a run starts, before it stores anything.
+
+        It must be cheap where there is nothing to remove, and must not touch what living processes are storing.
+        """
+
     def shares_between_processes(self) -> bool:
         """Whether a value stored by one process can be loaded by another; False for memory."""
         return True

@@ -399,6 +399,14 @@ class RunStore(History, Protocol):
         """The claims that there are on these versions, whatever they are worth."""
         ...
 
+    def all_claims(self) -> Sequence[Claim]:
+        """The claims that there are, whatever they are worth."""
+        ...
+
+    def forget_claims(self, gone: Sequence[Claim]) -> None:
+        """End claims that are known to be worth nothing any more, each if it still is exactly as it was then."""
+        ...
+
     def renew_claims(self, run_id: str, now: float, lease_until: float) -> None:
         """Renew all claims of a run, in one transaction."""
         ...

@@ -38,6 +38,15 @@ _WORTH_TELLING = 0.2
 """Seconds of waiting before it is told of: what has run is recorded in batches, and nearly all waits are for that."""
 
 
+def forget_the_dead(store: RunStore) -> None:
+    """End the claims of processes that are gone from this machine: nobody may ever want their versions again."""
+    store.forget_claims([each for each in store.all_claims() if is_there(_holder(each)) is False])
+
+
+def _holder(claim: Claim) -> Process:
+    return Process(claim.host, claim.pid, claim.pid_started)
+
+
 class _Waiting(Struct):
     """A step that another run is running."""
 
@@ -198,7 +207,7 @@ class Claims:
 
     def _is_gone(self, claim: Claim) -> bool:
         """Whether a claim of another is worth nothing any more."""
-        there = self._is_there(Process(claim.host, claim.pid, claim.pid_started))
+        there = self._is_there(_holder(claim))
         if there is False:
             return True
         if self._now() < claim.lease_until:
@@ -208,4 +217,4 @@ class Claims:
         return self._clock() - self._run_out.setdefault(claim, self._clock()) >= GRACE_SECONDS
 
 
-__all__ = ["GRACE_SECONDS", "LEASE_SECONDS", "Claims"]
+__all__ = ["GRACE_SECONDS", "LEASE_SECONDS", "Claims", "forget_the_dead"]

@@ -109,8 +109,13 @@ class ResourceScope:
                 )
         self._namespaces.clear()
 
+    @property
+    def io_managers(self) -> dict[str, IOManager]:
+        """Those made so far."""
+        return {key: made for key, made in self._made.items() if isinstance(made, IOManager)}
+
     def reopened(self) -> ResourceScope:
         """A new scope with those IO managers of this one that needed no ending, and what they hold in memory."""
         scope = ResourceScope(self._environment)
-        scope._made.update({key: made for key, made in self._made.items() if isinstance(made, IOManager)})
+        scope._made.update(self.io_managers)
         return scope

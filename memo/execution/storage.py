@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from memo.content import content_digest
 from memo.contracts.executor import Address
-from memo.contracts.io_manager import InputContext, MemoizableIOManager, OutputContext, Provenance
+from memo.contracts.io_manager import InputContext, MemoizableIOManager, OutputContext, Provenance, run_log
 from memo.contracts.run_store import OutputRecord
+from memo.errors import OutputLostError
 from memo.execution.environment import MARKERS
 from memo.execution.streams import Digested, is_stream
 from memo.versioning import output_version
@@ -34,6 +35,14 @@ class StepStorage:
         self._environment = environment
         self._scope = scope
         self._resources: dict[str, Any] = {}
+
+    def sweep(self) -> None:
+        """Have what killed runs left half-stored removed, by the IO managers that the plan needed."""
+        for key, manager in self._scope.io_managers.items():
+            try:
+                manager.sweep()
+            except Exception:  # noqa: BLE001 - an IO manager may be the user's; what it leaves lying is no failure
+                run_log().warning("the IO manager %r could not remove what killed runs left", key, exc_info=True)
 
     # What planning asks
 
@@ -94,7 +103,11 @@ class StepStorage:
         context = self.context(step, name, step.op.outs[name], version=version, marker=True)
         if not markers.has_outputs([context])[0]:
             return None
-        return str(markers.load_input(InputContext(name, context)))
+        try:
+            return str(markers.load_input(InputContext(name, context)))
+        except OutputLostError as lost:
+            context.log.warning("%s", lost)
+            return None
 
     def stored_digests(self, step: Step, version: str) -> Mapping[str, str | None]:
         """What the IO managers themselves know of the content of a stored step's outputs."""

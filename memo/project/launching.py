@@ -12,6 +12,7 @@ from memo.contracts.run_store import RunRecord
 from memo.definition.families import EXECUTORS, family_member
 from memo.errors import DefinitionError
 from memo.events import RunStatus
+from memo.execution.claims import forget_the_dead
 from memo.execution.logs import KeptOutput, RunLog
 from memo.execution.run import carry_out, new_run_id
 from memo.execution.step import StepAttempt
@@ -69,6 +70,8 @@ def launch(
         if home is not None:
             home.make()
             prepared.stamps.keep(home.catalog)
+            prepared.storage.sweep()
+            forget_the_dead(home.catalog)
         if on_plan is not None:
             on_plan(prepared.plan, run_id)
         if workers:

@@ -44,7 +44,7 @@ def load(io_manager: FsIOManager, context: OutputContext) -> Any:
 
 def files(io_manager_or_folder: Any) -> list[Path]:
     folder = io_manager_or_folder
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.parent.name != "writing")
 
 
 @pytest.fixture

@@ -192,7 +192,7 @@ def test_an_op_that_fails_while_its_stream_is_read_stores_nothing(tmp_path: Path
     assert not result.success
     (failure,) = [event for event in result.all_events if event.kind == "STEP_FAILURE"]
     assert "KeyError" in str(failure.error)
-    assert not [path for path in (tmp_path / ".memo").glob("storage/**/*") if path.is_file()]
+    assert not [path for path in (tmp_path / ".memo").glob("storage/**/*.*") if path.is_file()]
 
 
 def test_a_retry_makes_the_stream_anew(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_a_source_that_changes_while_a_stream_is_read_leaves_nothing_stored(work
     ran = workspace.run()
     assert ran.outcomes == {"make": "failure", "add": "blocked"}
     assert "the source 'data.csv' was changed while the run went on" in ran.errors["make"]
-    assert not [path for path in workspace.home.rglob("storage/**/*") if path.is_file()]
+    assert not [path for path in workspace.home.rglob("storage/**/*.*") if path.is_file()]
     assert workspace.run().outcomes["make"] == "failure"
 
 

@@ -115,6 +115,8 @@ class PathEncoding(Encoding):
             return _lost(_entries(stored), stored.folder, thorough=False)
         except ValueError as error:
             return str(error)
+        except CannotEncodeError as error:
+            return f"cannot be followed ({error})"
 
     def explain_load(self, stored: Stored, error: Exception) -> tuple[bool, str]:  # noqa: ARG002 - the error tells all
         """Name the file that is not whole."""
@@ -123,19 +125,20 @@ class PathEncoding(Encoding):
 
 def _walk(root: str, name: str) -> Iterator[tuple[str, str]]:
     """Every (path below the stored folder, place it is now), folders before what they hold, in order of names."""
+    from stat import S_ISDIR
+
     try:
         name.encode()
     except UnicodeEncodeError:
         raise CannotEncodeError(f"the name of {root!r} is not UTF-8") from None
     yield name, root
-    if os.path.isdir(root) and not os.path.islink(root):
-        try:
-            names = sorted(os.listdir(root))
-        except OSError as error:
-            raise CannotEncodeError(f"{root!r} cannot be read ({error.strerror})") from error
-        for each in names:
-            for path, source in _walk(f"{root}/{each}", each):
-                yield f"{name}/{path}", source
+    try:
+        names = sorted(os.listdir(root)) if S_ISDIR(os.lstat(root).st_mode) else []
+    except OSError as error:
+        raise CannotEncodeError(f"{root!r} cannot be read ({error.strerror})") from error
+    for each in names:
+        for path, source in _walk(f"{root}/{each}", each):
+            yield f"{name}/{path}", source
 
 
 def _kept(path: str, source: str, root: str, number: int, file: Writable) -> Entry:
