@@ -100,14 +100,14 @@ class Finished:
         self.file.write_text(dedent(PIPELINE).lstrip())
         self.value = self.run(folder / "home").output_for_node("last")
         storage = folder / "home" / "storage"
-        files = sorted(str(path.relative_to(storage)) for path in (storage / "versioned").rglob("*") if path.is_file())
+        files = sorted(str(path.relative_to(storage)) for path in kept(storage))
         step_of = {
             Path(name).name.split(".")[0]: json.loads((storage / name).read_bytes())["step_key"]
             for name in files
             if is_manifest(name)
         }
         # The last step is forced, so that everything else is read.
-        self.step_of = {name: step_of[name.split("/")[2].split(".")[0]] for name in files}
+        self.step_of = {name: step_of[name.partition("versioned/")[2].split("/")[1].split(".")[0]] for name in files}
         self.files = [name for name in files if self.step_of[name] != "last"]
         self.count = 0
 
@@ -128,7 +128,12 @@ class Finished:
 
 
 def is_manifest(name: str) -> bool:
-    return name.endswith(".json") and not name.endswith(".tree.json") and name.count(".") <= 3 and ".d/" not in name
+    return name.startswith("versioned/")
+
+
+def kept(storage: Path) -> list[Path]:
+    """Every file of an output that is stored under a version."""
+    return [path for top in ("versioned", "data") for path in (storage / top).rglob("*") if path.is_file()]
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +144,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 def other_of(path: Path, storage: Path) -> Path:
     """Another file of the kind: a manifest of another output, another value's data."""
     name = str(path.relative_to(storage))
-    files = sorted(each for each in (storage / "versioned").rglob("*") if each.is_file() and each != path)
+    files = sorted(each for each in kept(storage) if each != path)
     alike = [each for each in files if is_manifest(str(each.relative_to(storage))) == is_manifest(name)]
     return next((each for each in alike if each.suffix == path.suffix), alike[0])
 

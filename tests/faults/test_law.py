@@ -100,7 +100,8 @@ def values(result: Any) -> dict[str, Any]:
 
 
 def stored(home: Path) -> list[Path]:
-    return sorted(path for path in (home / "storage" / "versioned").rglob("*") if path.is_file())
+    storage = home / "storage"
+    return sorted(path for top in ("versioned", "data") for path in (storage / top).rglob("*") if path.is_file())
 
 
 def damage(home: Path, chance: random.Random) -> None:
