@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
 
-from memo.contracts.io_manager import MemoizableIOManager, StoredValue
+from memo.contracts.inventory import InventoryIOManager
+from memo.contracts.io_manager import StoredValue
 from memo.errors import InvocationError, OutputLostError, StorageError, did_you_mean
 from memo_iomanagers import manifest as manifests
 from memo_iomanagers.encodings import AUTO, NAMES, choose, encoding_named
@@ -42,9 +43,10 @@ from memo_iomanagers.stored import SMALL, Stored, private
 from memo_iomanagers.writing import SIDE, Nowhere, Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from io import BufferedIOBase
 
+    from memo.contracts.inventory import Inventory, StoredOutput, UnnamedFile
     from memo.contracts.io_manager import InputContext, OutputContext
     from memo_iomanagers.encodings.encoding import Encoding, Written
     from memo_iomanagers.manifest import Manifest
@@ -56,7 +58,7 @@ _NOT_THERE = (FileNotFoundError, NotADirectoryError)
 _REMEDY = "it counts as not stored, and is made again when it is needed"
 
 
-class FsIOManager(MemoizableIOManager):
+class FsIOManager(InventoryIOManager):
     """Keeps outputs in files.
 
     Args:
@@ -218,6 +220,36 @@ class FsIOManager(MemoizableIOManager):
             else:
                 found = [self._find(context) if _is_named(context) else None for context in contexts]
         return [None if manifest is None else manifest.provenance.content_digest for manifest in found]
+
+    def inventory(self) -> Inventory:
+        """List all outputs of the place, whatever they are encoded as, and the files that no manifest names."""
+        from memo_iomanagers.stocktaking import take_inventory
+
+        return take_inventory(self._place, self._key)
+
+    def examine(self, output: StoredOutput) -> str | None:
+        """Compare the digests of all files of an output."""
+        from memo_iomanagers.stocktaking import examine
+
+        return examine(self._place, output, self._key)
+
+    def discard(self, output: StoredOutput) -> bool:
+        """Remove the manifest of an output, then its data."""
+        from memo_iomanagers.stocktaking import discard
+
+        return discard(self._place, output)
+
+    def quarantine(self, output: StoredOutput) -> str | None:
+        """Move the files of an output below ``quarantine/``."""
+        from memo_iomanagers.stocktaking import quarantine
+
+        return quarantine(self._place, output)
+
+    def remove_unnamed(self, files: Iterable[UnnamedFile]) -> int:
+        """Remove files that no manifest names."""
+        from memo_iomanagers.stocktaking import remove_unnamed
+
+        return remove_unnamed(self._place, files)
 
     def _fetch_many(self, contexts: Sequence[OutputContext]) -> list[Manifest | None]:
         try:

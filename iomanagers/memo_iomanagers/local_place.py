@@ -98,6 +98,16 @@ class _LocalPlace(Place):
     def remove(self, path: str) -> None:
         _unlink(self.full_name(path))
 
+    def move(self, path: str, to: str) -> None:
+        os.makedirs(os.path.dirname(self.full_name(to)), exist_ok=True)
+        os.rename(self.full_name(path), self.full_name(to))
+
+    def written_at(self, path: str) -> float | None:
+        try:
+            return os.lstat(self.full_name(path)).st_mtime
+        except OSError:
+            return None
+
     def remove_folder(self, path: str) -> None:
         from shutil import rmtree
 

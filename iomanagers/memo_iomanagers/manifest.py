@@ -1,4 +1,8 @@
-"""The manifest of a stored output: what it names, how it is written, how it is read back."""
+"""The manifest of a stored output: what it names, how it is written, how it is read back.
+
+It is a line of JSON whose last field is the digest of all before it: what a failing disk changes in it shows whenever
+it is read.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from msgspec import DecodeError, Meta, Struct
 from msgspec.json import Decoder, Encoder
 
 from memo.contracts.io_manager import Provenance
+from memo.hashing import Hasher
 from memo_iomanagers.signing import check_manifest, sign_manifest
 
 if TYPE_CHECKING:
@@ -16,7 +21,18 @@ if TYPE_CHECKING:
     from memo.contracts.io_manager import OutputContext
     from memo_iomanagers.signing import SigningKey
 
-__all__ = ["FORMAT", "Manifest", "decode", "encode", "manifest_of"]
+__all__ = [
+    "FORMAT",
+    "Manifest",
+    "check_fits",
+    "decode",
+    "encode",
+    "is_text",
+    "manifest_of",
+    "read",
+    "sealed",
+    "stamp_of",
+]
 
 FORMAT = 1
 """The number of the layout below; a manifest with another one was written by another memo."""
@@ -61,12 +77,52 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
 
 _encode = Encoder().encode
 _decoder = Decoder(Manifest)
+_CHECK, _END = b',"check":"', b'"}'
+_LENGTH = len(_CHECK) + 32 + len(_END)
 
 
 def encode(manifest: Manifest, key: SigningKey | None = None) -> bytes:
-    """Write a manifest; signed, where there is a key."""
-    raw = _encode(manifest)
-    return raw if key is None else sign_manifest(raw, key)
+    """Write a manifest out: signed where there is a key, and with the digest of what is written."""
+    record = _encode(manifest)
+    return sealed(record if key is None else sign_manifest(record, key))
+
+
+def sealed(record: bytes) -> bytes:
+    """Add to a record of JSON its digest, as the last field."""
+    body = record[:-1]
+    return b"".join([body, _CHECK, stamp_of(body).encode(), _END])
+
+
+def stamp_of(raw: bytes) -> str:
+    """The digest of a manifest as it stands in its file, by which it is told from a later one."""
+    hasher = Hasher()
+    hasher.write(raw)
+    return hasher.hexdigest()
+
+
+def read(raw: bytes, key: SigningKey | None = None) -> Manifest:
+    """Read a manifest, of whatever output it is.
+
+    Args:
+        raw: What stands in its file.
+        key: What it must be signed with. That is seen to before anything else is.
+
+    Raises:
+        SignatureError: It is not signed with the key.
+        ValueError: What is wrong with it, as the end of a sentence.
+    """
+    record = raw[:-_LENGTH] + b"}"
+    if key is not None:
+        check_manifest(record, key)
+    try:
+        manifest = _decoder.decode(raw)
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"is not a whole manifest ({error})") from None
+    if manifest.format != FORMAT:
+        raise ValueError(f"has format {manifest.format}, and this memo reads format {FORMAT}")
+    if raw != sealed(record):
+        raise ValueError("is not the manifest that was written: its digest differs")
+    return manifest
 
 
 def manifest_of(
@@ -120,14 +176,17 @@ def decode(
         SignatureError: It is not signed with the key.
         ValueError: What is wrong with it, as the end of a sentence.
     """
-    if key is not None:
-        check_manifest(raw, key)
-    try:
-        manifest = _decoder.decode(raw)
-    except (DecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"is not a whole manifest ({error})") from None
-    if manifest.format != FORMAT:
-        raise ValueError(f"has format {manifest.format}, and this memo reads format {FORMAT}")
+    manifest = read(raw, key)
+    check_fits(manifest, context, encodings=encodings, stem=stem)
+    return manifest
+
+
+def check_fits(manifest: Manifest, context: OutputContext, *, encodings: Collection[str], stem: str) -> None:
+    """See that a manifest is one of this very output, and can be followed.
+
+    Raises:
+        ValueError: What is wrong with it, as the end of a sentence.
+    """
     if manifest.encoding not in encodings:
         known = " or ".join(map(repr, sorted(encodings)))
         raise ValueError(f"names a value encoded as {manifest.encoding!r}; this IO manager reads {known}")
@@ -143,7 +202,12 @@ def decode(
         raise ValueError(
             f"belongs to another output: {manifest.output!r} of {manifest.step_key!r}, {manifest.version!r}",
         )
-    return manifest
+
+
+def is_text(manifest: Manifest) -> bool:
+    r"""Whether the names in a manifest are its output's as they are, and none is written as ``\udc80``."""
+    names = (manifest.output, manifest.step_key, manifest.version, manifest.run_id, manifest.mapping_key)
+    return not any(name is not None and "\\ud" in name for name in names)
 
 
 def _run_and_step(context: OutputContext) -> tuple[str | None, str]:

@@ -138,6 +138,18 @@ class Place(View):
         """Remove a file as far as that can be done."""
 
     @abstractmethod
+    def move(self, path: str, to: str) -> None:
+        """Move a file to a name that is free; its folder is made.
+
+        Raises:
+            FileNotFoundError: It is not there.
+        """
+
+    @abstractmethod
+    def written_at(self, path: str) -> float | None:
+        """Say when a file was last written to, in seconds since 1970; None where nobody can tell."""
+
+    @abstractmethod
     def remove_folder(self, path: str) -> None:
         """Remove a folder with all that is in it, as far as that can be done."""
 

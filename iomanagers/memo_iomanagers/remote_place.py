@@ -154,6 +154,19 @@ class _RemotePlace(Place):
         with suppress(Exception):  # what no manifest names is never seen
             self._fs.rm_file(self._full(path))
 
+    def move(self, path: str, to: str) -> None:
+        if not self._fs.async_impl:
+            self._fs.makedirs(self._full(to).rpartition("/")[0], exist_ok=True)
+        self._fs.cp_file(self._full(path), self._full(to))
+        self._fs.rm_file(self._full(path))
+
+    def written_at(self, path: str) -> float | None:
+        try:
+            written: float = self._fs.modified(self._full(path)).timestamp()
+        except Exception:  # noqa: BLE001 - file systems raise what they like; many do not know
+            return None
+        return written
+
     def remove_folder(self, path: str) -> None:
         with suppress(Exception):
             self._fs.rm(self._full(path), recursive=True)

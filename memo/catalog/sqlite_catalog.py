@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memo.catalog import claiming, history, outside, reading, recording, standing, vouching
+from memo.catalog import claiming, history, housekeeping, outside, reading, recording, standing, vouching
 from memo.catalog.connection import Database
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Materialization,
         Recipe,
         RunRecord,
+        RunUse,
         Saving,
         Standing,
         UndeclaredRead,
@@ -296,6 +297,49 @@ class Catalog:
     def materializations(self, run_id: str) -> Sequence[Materialization]:
         """What a run stored, in order."""
         return self._database.ask(lambda connection: reading.materializations(connection, run_id), [])
+
+    def run_uses(self) -> Sequence[RunUse]:
+        """All runs, the latest first."""
+        return self._database.ask(housekeeping.run_uses, [])
+
+    def version_sets(self, names: Collection[str]) -> Mapping[str, Collection[str]]:
+        """The step versions that runs stood on, by `RunUse.version_set`."""
+        return self._database.ask(lambda connection: housekeeping.version_sets(connection, names), {}) if names else {}
+
+    def stored_elsewhere(self, folder: str) -> Mapping[str, int]:
+        """How many versions of outputs were ever stored in other places than a folder, by the key of the IO manager."""
+        return self._database.ask(lambda connection: housekeeping.stored_elsewhere(connection, folder), {})
+
+    def forget_events(self, run_ids: Collection[str]) -> None:
+        """Remove what happened in runs, in one transaction; what steps were seen to read undeclared stays known."""
+        if run_ids:
+            self._database.write(lambda connection: housekeeping.forget_events(connection, run_ids))
+
+    def shrink(self) -> None:
+        """Give room in the file back that is not used any more, where that is worth it; nobody else may use it."""
+        self._database.ask(housekeeping.shrink, None)
+
+    def check(self) -> None:
+        """Read the whole file.
+
+        Raises:
+            HomeError: It is damaged.
+        """
+        self._database.ask(housekeeping.check, None)
+
+    def add_rebuilt(
+        self, materializations: Iterable[Materialization], adoptions: Iterable[Adoption], unfinished: Sequence[str]
+    ) -> None:
+        """Add what was read from the manifests of stored outputs to an empty catalog, in one transaction.
+
+        What stands above a step may have been replaced since the step ran, by force, and nobody knows: so each plan
+        compares the content that a step was made of before it reuses it. The `unfinished` versions are not whole.
+        """
+        rows = recording.StepRows()
+        for materialization in materializations:
+            rows.add_materialization(materialization)
+        marks = list(adoptions)
+        self._database.write(lambda connection: housekeeping.add_rebuilt(connection, rows, marks, unfinished))
 
     def standing(self, run: RunRecord, step_key: str) -> Standing | None:
         """How a step stood in a run, read with `get_run`; None where the run knew no version of such a step."""

@@ -34,6 +34,17 @@ def complete_run(ctx: click.Context, _parameter: click.Parameter, incomplete: st
     return [each for each in (LAST, *found) if each.startswith(incomplete)]
 
 
+def complete_job(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Offer the jobs of the latest runs."""
+    try:
+        from memo.project.home import find_home
+
+        found = {run.job_name for run in find_home(ctx.params.get("home")).catalog.list_runs(limit=_RUNS)}
+    except Exception:  # noqa: BLE001 - see the module's docstring
+        return []
+    return sorted(each for each in found if each.startswith(incomplete))
+
+
 def _steps(ctx: click.Context) -> list[str]:
     try:
         from memo.cli.opening import load_job

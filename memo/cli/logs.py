@@ -38,6 +38,7 @@ def logs(run_id: str, step: str | None, home: str | None, as_json: bool) -> int:
     try:
         record = find_run(opened, run_id)
         events = opened.catalog.events(record.run_id, step_key=step)
+        was_removed = _was_removed(opened, record)
     finally:
         opened.close()
     found = [_StepLog(opened, record, key, events) for key in _steps(opened, record, events, step)]
@@ -47,10 +48,20 @@ def logs(run_id: str, step: str | None, home: str | None, as_json: bool) -> int:
     written = [each for each in found if not each.is_empty]
     if not written:
         who = f"step {step!r} printed nothing" if step else "no step printed anything"
-        tell(f"{who} in run {record.run_id}")
+        tell(
+            "what its steps printed and logged was removed by `memo gc`"
+            if was_removed
+            else f"{who} in run {record.run_id}"
+        )
     for each in written:
         each.write()
     return 0
+
+
+def _was_removed(home: Home, record: RunRecord) -> bool:
+    """Whether what happened in a run was recorded, and is no longer."""
+    ran = record.counts.get("success", 0) + record.counts.get("failure", 0)
+    return ran > 0 and not any(event.kind.value == "RUN_START" for event in home.catalog.events(record.run_id))
 
 
 def _steps(home: Home, record: RunRecord, events: Sequence[Event], step: str | None) -> list[str]:

@@ -51,15 +51,9 @@ def find_run(home: Home, run_id: str) -> RunRecord:
 
 def is_running(record: RunRecord) -> bool:
     """Whether the process of a run that was started and has not ended is still there."""
-    if record.pid is None:
-        return False
-    try:
-        os.kill(record.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    from memo.execution.processes import may_still_run
+
+    return record.pid is not None and may_still_run(record.pid, record.started_at)
 
 
 def status_of(record: RunRecord) -> str:

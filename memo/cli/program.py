@@ -25,7 +25,11 @@ COMMANDS = {
     "show": "Show one run: its steps, their reasons, its errors.",
     "logs": "Print what the steps of a run printed and logged, and their errors.",
     "lint": "Report what steps read that their versions do not cover, with the line and the remedy.",
-    "verify": "Run stored steps again, to find ops that are not deterministic.",
+    "ls": "List what is stored: each output with its size, its age, and what it costs to make again.",
+    "du": "Sum up what stored outputs take, by job, step or age.",
+    "gc": "Let stored outputs go, the cheapest to make again first, and never what somebody needs.",
+    "verify": "Read every stored byte for damage; or run stored steps again, and compare their values.",
+    "rebuild-catalog": "Make a new catalog from what is stored, where it was lost or damaged.",
     "accept": "Declare the present version of a step equal to a stored one.",
     "adopt": "Bring in outputs that were made elsewhere, as those of a step.",
     "retry": "Run a run again, all of it or from its failure.",
@@ -57,7 +61,8 @@ class _Program(click.Group):
         from importlib import import_module
 
         # `retry` is in memo.cli.retry, under its own name.
-        found: click.Command = getattr(import_module(f"memo.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        found: click.Command = getattr(import_module(f"memo.cli.{name}"), name)
         return found
 
     def resolve_command(

@@ -80,6 +80,20 @@ def seconds_text(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def age_text(seconds: float) -> str:
+    """Say how old something is, in one unit.
+
+    >>> [age_text(each) for each in (0.3, 40, 200, 9_000, 200_000, 90_000_000)]
+    ['<1 s', '40 s', '3 min', '2 h', '2 d', '1041 d']
+    """
+    if seconds < 1:
+        return "<1 s"
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def bytes_text(size: int) -> str:
     """Say how large something is, in powers of ten.
 

@@ -1,15 +1,21 @@
-"""`memo verify`."""
+"""`memo verify`: of bytes, and of values."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from memo.cli.failures import guarded
-from memo.cli.options import common_options, config_options, select_option, target_argument
+from memo.cli.options import common_options, config_options, select_option
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from memo.project.checking import Check
+    from memo.project.home import Home
     from memo.project.verifying import StepVerification, Verification
 
 _STYLES = {
@@ -20,6 +26,20 @@ _STYLES = {
     "NOT_STORED": "dim",
     "NO_VALUE": "dim",
 }
+
+_OF_RERUN = {
+    "job": "--job",
+    "config_files": "--config",
+    "assignments": "--set",
+    "tags": "--tag",
+    "select": "--select",
+    "sample": "--sample",
+    "seed": "--seed",
+}
+"""The options that mean something for the steps of a job only."""
+
+_BETWEEN_WORDS = 100
+"""Outputs that are read between two words about it."""
 
 
 def _share(ctx: click.Context, parameter: click.Parameter, given: str) -> float:
@@ -36,10 +56,11 @@ def _share(ctx: click.Context, parameter: click.Parameter, given: str) -> float:
 
 
 @click.command()
-@target_argument
+@click.argument("target", metavar="[TARGET]", type=click.Path(), required=False)
+@click.option("--job", metavar="NAME", help="The job, where TARGET defines several.")
 @config_options
 @select_option
-@click.option("--rerun", is_flag=True, help="Run stored steps again and compare.")
+@click.option("--rerun", is_flag=True, help="Run stored steps of TARGET again and compare.")
 @click.option(
     "--sample",
     metavar="PERCENT",
@@ -48,10 +69,13 @@ def _share(ctx: click.Context, parameter: click.Parameter, given: str) -> float:
     help="Run only this share of them, as --sample 10%; at least one.",
 )
 @click.option("--seed", type=int, metavar="N", help="Draw the same sample again; each is told with its seed.")
+@click.option("--no-quarantine", is_flag=True, help="Leave what is damaged where it is.")
 @common_options
+@click.pass_context
 @guarded
 def verify(
-    target: str,
+    ctx: click.Context,
+    target: str | None,
     job: str | None,
     config_files: tuple[str, ...],
     assignments: tuple[str, ...],
@@ -60,31 +84,65 @@ def verify(
     rerun: bool,
     sample: float,
     seed: int | None,
+    no_quarantine: bool,
     home: str | None,
     as_json: bool,
 ) -> int:
-    """Run stored steps again, to find ops that are not deterministic.
+    """Read every stored byte for damage; or run stored steps again, and compare their values.
 
-    Each runs with its stored inputs, and what it gives is compared with what is stored, which stays as it is. What
-    differs hangs on more than code, config and inputs: on random numbers, the clock, a file or a variable that the
-    version of the step does not cover. Outputs that were adopted are marked as verified where the step gives the same.
-    Exit code 1 where a step gives something else or fails, 0 where none does.
+    Without TARGET, the bytes of everything that the home has stored are compared with the digests they were stored
+    with. What is damaged is moved into quarantine/ in the storage, with its manifest: it counts as not stored, and is
+    made again when it is needed. Exit code 1 where anything is damaged.
+
+    With TARGET and --rerun, each stored step of the job runs with its stored inputs, and what it gives is compared
+    with what is stored, which stays as it is. What differs hangs on more than code, config and inputs: on random
+    numbers, the clock, a file or a variable that the version of the step does not cover. Outputs that were adopted are
+    marked as verified where the step gives the same. Exit code 1 where a step gives something else or fails.
 
     \b
+      memo verify
       memo verify flights.py --rerun
       memo verify flights.py --rerun --select 'clean*' --sample 10% --seed 7
     """  # noqa: D301 - the backspace is click's sign for lines that are not to be wrapped
-    import sys
+    from memo.project.home import find_home
 
+    if rerun and target is None:
+        raise click.UsageError("--rerun runs the steps of a job again: name it, memo verify TARGET --rerun")
+    if target is not None and not rerun:
+        raise click.UsageError(
+            "say how to verify: --rerun runs its stored steps again and compares; memo verify without a TARGET reads "
+            "the bytes of all that is stored"
+        )
+    if rerun and no_quarantine:
+        raise click.UsageError("--no-quarantine is for damaged bytes, which --rerun does not look for")
+    with find_home(home) as opened:
+        if target is not None:
+            return _rerun(opened, target, job, config_files, assignments, tags, select, sample, seed, as_json)
+        given = [name for name in _OF_RERUN if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+        if given:
+            named = ", ".join(_OF_RERUN[name] for name in given)
+            raise click.UsageError(f"{named} goes with a TARGET and --rerun")
+        return _read_all(opened, as_json, quarantine=not no_quarantine)
+
+
+def _rerun(
+    opened: Home,
+    target: str,
+    job: str | None,
+    config_files: tuple[str, ...],
+    assignments: tuple[str, ...],
+    tags: tuple[str, ...],
+    select: str | None,
+    sample: float,
+    seed: int | None,
+    as_json: bool,
+) -> int:
     from memo.cli.config_files import read_run_config, read_tags
     from memo.cli.opening import load_job
     from memo.cli.standard_output import kept_for_result
     from memo.cli.text import out, out_json, tell
-    from memo.project.home import find_home
     from memo.project.verifying import verify_job
 
-    if not rerun:
-        raise click.UsageError("say how to verify: --rerun runs stored steps again and compares")
     run_config = read_run_config(config_files, assignments)
     found_tags = read_tags(tags)
 
@@ -92,7 +150,7 @@ def verify(
         if step.seconds is not None and sys.stderr.isatty():
             tell(f"ran {step.key}", "dim")
 
-    with find_home(home) as opened, kept_for_result():
+    with kept_for_result():
         found, _ = load_job(target, job)
         made = verify_job(
             found,
@@ -110,6 +168,62 @@ def verify(
         for line in _lines(made):
             out(line)
     return 0 if made.success else 1
+
+
+def _read_all(opened: Home, as_json: bool, *, quarantine: bool) -> int:
+    from memo.cli.text import out, out_json
+    from memo.project.checking import check_storage
+
+    def on_output(read: int, there: int, damaged: int) -> None:
+        if read % _BETWEEN_WORDS == 0 or read == there:
+            sys.stderr.write(f"\r{read:,} of {there:,} outputs read, {damaged:,} damaged")
+            sys.stderr.write("\n" if read == there else "")
+            sys.stderr.flush()
+
+    shows = sys.stderr.isatty()
+    found = check_storage(instance=opened, quarantine=quarantine, on_output=on_output if shows else None)
+    if as_json:
+        out_json(_check_json(found))
+    else:
+        for line in _check_lines(found):
+            out(line)
+    return 1 if found.damaged else 0
+
+
+def _check_lines(found: Check) -> Iterator[str]:
+    from memo.cli.text import bytes_text, many, styled
+
+    for each in found.damaged:
+        output = each.output
+        who = f"output {output.name!r} of step {output.step_key!r}" if output.name else "an output"
+        yield f"{styled('DAMAGED', 'red', sys.stdout)}  {who}: {output.address} {each.what}"
+        yield f"         {f'moved to {each.moved_to}' if each.moved_to is not None else 'left where it is'}"
+    read = f"{many(found.outputs, 'output')} read, {bytes_text(found.size)}"
+    if not found.damaged:
+        yield f"{read}: all as they were stored"
+        return
+    yield f"{read}: {len(found.damaged):,} damaged; what is in quarantine is made again when it is needed"
+
+
+def _check_json(found: Check) -> dict[str, Any]:
+    return {
+        "success": not found.damaged,
+        "outputs": found.outputs,
+        "bytes": found.size,
+        "damaged": [
+            {
+                "address": each.output.address,
+                "job": each.output.provenance.job_name or None,
+                "step": each.output.step_key or None,
+                "output": each.output.name or None,
+                "version": each.output.provenance.step_version,
+                "place": each.output.place,
+                "what": each.what,
+                "moved_to": each.moved_to,
+            }
+            for each in found.damaged
+        ],
+    }
 
 
 def _lines(made: Verification) -> list[str]:

@@ -57,6 +57,7 @@ class StepTask(Struct, frozen=True):
         is_compared: Whether the content of its outputs is to be told, because steps that read them may be cut off.
         op_version: What the strategy said of the op's code when the plan was made; a worker that finds
             other code refuses to run it under this version.
+        local_key: The step's version less what comes from upstream, to be kept beside what it stores.
     """
 
     run_id: str
@@ -68,6 +69,7 @@ class StepTask(Struct, frozen=True):
     op_version: str | None = None
     looks: tuple[str, ...] = ()
     is_compared: bool = False
+    local_key: str | None = None
 
 
 class StepOutcome(Struct, frozen=True):

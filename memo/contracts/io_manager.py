@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-class Provenance(Struct, frozen=True):
+class Provenance(Struct, frozen=True, omit_defaults=True):
     """Where a stored output comes from; an IO manager that keeps manifests keeps it there.
 
     Attributes:
@@ -35,6 +35,10 @@ class Provenance(Struct, frozen=True):
         content_digest: The digest of the value, None where it has none.
         seconds: How long the step's body took.
         created_at: Seconds since 1970.
+        step_version: The version of the step, of which the output's is made.
+        local_key: That version less what comes from upstream.
+        marks: Of a marker, what it says of its output: `nothing`, `skipped` or `value`; None of a value.
+        adopted_from: Where a value came from that the step did not make.
     """
 
     job_name: str = ""
@@ -42,6 +46,10 @@ class Provenance(Struct, frozen=True):
     content_digest: str | None = None
     seconds: float | None = None
     created_at: float | None = None
+    step_version: str | None = None
+    local_key: str | None = None
+    marks: str | None = None
+    adopted_from: str | None = None
 
 
 class StoredValue(Struct, frozen=True):

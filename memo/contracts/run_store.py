@@ -25,6 +25,7 @@ __all__ = [
     "RecipePart",
     "RunRecord",
     "RunStore",
+    "RunUse",
     "Saving",
     "Standing",
     "UndeclaredRead",
@@ -136,6 +137,24 @@ class RunRecord(Struct, frozen=True):
     seconds_saved: float = 0.0
     pid: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
+
+
+class RunUse(Struct, frozen=True):
+    """What there is to know of a run when it is asked what may go.
+
+    Attributes:
+        version_set: By which its steps' versions are found (`RunStore.version_sets`); None in a run without.
+        has_events: Whether anything is kept of what happened in it, but what steps were seen to read undeclared.
+    """
+
+    run_id: str
+    job_name: str
+    status: RunStatus
+    started_at: float
+    pid: int | None = None
+    parent_run_id: str | None = None
+    version_set: str | None = None
+    has_events: bool = False
 
 
 class Standing(Struct, frozen=True):
@@ -480,6 +499,22 @@ class RunStore(History, Protocol):
 
     def materializations(self, run_id: str) -> Sequence[Materialization]:
         """What a run stored, in order."""
+        ...
+
+    def run_uses(self) -> Sequence[RunUse]:
+        """All runs, the latest first."""
+        ...
+
+    def version_sets(self, names: Collection[str]) -> Mapping[str, Collection[str]]:
+        """The step versions that runs stood on, by `RunUse.version_set`."""
+        ...
+
+    def stored_elsewhere(self, folder: str) -> Mapping[str, int]:
+        """How many versions of outputs were ever stored in other places than a folder, by the key of the IO manager."""
+        ...
+
+    def forget_events(self, run_ids: Collection[str]) -> None:
+        """Remove what happened in runs, in one transaction; what steps were seen to read undeclared stays known."""
         ...
 
     def standing(self, run: RunRecord, step_key: str) -> Standing | None:

@@ -367,6 +367,7 @@ class RunLoop:
             found.op_version if found is not None else None,
             versions.looks(key) if versions is not None else (),
             is_compared=versions is not None,
+            local_key=found.local_key if found is not None else None,
         )
 
     def _patience(self) -> float | None:

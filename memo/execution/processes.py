@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from msgspec import Struct
+
+_CLOCK_MARGIN = 60.0
+"""Seconds by which the clock may have been set since."""
 
 
 class Process(Struct, frozen=True):
@@ -44,6 +48,54 @@ def is_there(process: Process) -> bool | None:
     return not (started and process.started and started != process.started)
 
 
+def may_still_run(pid: int, since: float) -> bool:
+    """Whether a process of this machine may be the one that had a number at a time, in seconds since 1970.
+
+    Numbers are given again, in containers nearly always the same: a process that began after that time is another.
+    """
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # It is somebody else's; and it is.
+    began = _began_at(pid)
+    return began is None or began <= since + _CLOCK_MARGIN
+
+
+def _began_at(pid: int) -> float | None:
+    """When a process began, in seconds since 1970; None where the system does not say."""
+    ticks, _ = _looks(pid)
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            booted = next(int(line.split()[1]) for line in file if line.startswith("btime "))
+        return booted + int(ticks) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, StopIteration):
+        return None
+
+
+def processes_with(path: str) -> list[int]:
+    """The processes of this machine that have a file open, this one left out; none where the system does not say."""
+    try:
+        looked_for = os.stat(path)
+        numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return []
+    return [pid for pid in numbers if pid != os.getpid() and _has_open(pid, looked_for)]
+
+
+def _has_open(pid: int, looked_for: os.stat_result) -> bool:
+    folder = f"/proc/{pid}/fd"
+    try:
+        for name in os.listdir(folder):
+            with suppress(OSError):  # closed meanwhile
+                if os.path.samestat(os.stat(f"{folder}/{name}"), looked_for):
+                    return True
+    except OSError:  # somebody else's, or gone
+        pass
+    return False
+
+
 def _this_host() -> str:
     name = os.uname().nodename if os.name == "posix" else os.environ.get("COMPUTERNAME", "")
     try:
@@ -65,4 +117,4 @@ def _looks(pid: int) -> tuple[str, str]:
         return "", ""
 
 
-__all__ = ["Process", "is_there", "this_process"]
+__all__ = ["Process", "is_there", "may_still_run", "processes_with", "this_process"]

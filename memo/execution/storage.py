@@ -146,14 +146,16 @@ class StepStorage:
         seconds: float,
         metadata: dict[str, Any],
         on_event: Callable[[str, dict[str, Any]], None],
+        adopted_from: str | None = None,
     ) -> OutputRecord:
         """Store a value that a step gave, under the step's version or under the run."""
         out = step.op.outs[name]
         version = output_version(task.version, name) if task.version is not None else None
+        provenance = self._provenance(task, seconds=seconds, adopted_from=adopted_from)
         if out.is_nothing:
-            return self._mark(step, name, version, task, "nothing")
+            return self._mark(step, name, task, replace(provenance, marks="nothing"))
         digest = content_digest(value) if task.is_compared else None
-        provenance = Provenance(self._environment.job.name, task.content_key, digest, seconds, time())
+        provenance = replace(provenance, content_digest=digest)
         context = self.context(
             step,
             name,
@@ -179,7 +181,7 @@ class StepStorage:
                 metadata.update(each)
         metadata.update(context.logged_metadata)
         if not out.is_required:
-            self._mark(step, name, version, task, "value")
+            self._mark(step, name, task, replace(provenance, content_digest=None, marks="value"))
         stored = context.stored
         digest = context.provenance.content_digest
         if stored and stored.content_digest and task.is_compared:
@@ -197,14 +199,38 @@ class StepStorage:
 
     def skip(self, step: Step, name: str, task: StepTask) -> OutputRecord:
         """Record that an optional output was not yielded."""
-        version = output_version(task.version, name) if task.version is not None else None
-        return self._mark(step, name, version, task, "skipped")
+        return self._mark(step, name, task, replace(self._provenance(task), marks="skipped"))
 
-    def _mark(self, step: Step, name: str, version: str | None, task: StepTask, kind: str) -> OutputRecord:
-        if version is not None:
-            context = self.context(step, name, step.op.outs[name], version=version, run_id=task.run_id, marker=True)
+    def _mark(self, step: Step, name: str, task: StepTask, provenance: Provenance) -> OutputRecord:
+        version, kind = None, provenance.marks
+        assert kind is not None
+        if task.version is not None:
+            version = output_version(task.version, name)
+            context = self.context(
+                step,
+                name,
+                step.op.outs[name],
+                version=version,
+                run_id=task.run_id,
+                provenance=provenance,
+                marker=True,
+            )
             self._memoizable(MARKERS).handle_output(context, kind)
         return OutputRecord(name, kind, version, io_manager_key=MARKERS)
+
+    def _provenance(
+        self, task: StepTask, *, seconds: float | None = None, adopted_from: str | None = None
+    ) -> Provenance:
+        """Where what a task gives comes from, as far as it is known before it is given."""
+        return Provenance(
+            self._environment.job.name,
+            task.content_key,
+            seconds=seconds,
+            created_at=time(),
+            step_version=task.version,
+            local_key=task.local_key,
+            adopted_from=adopted_from,
+        )
 
     def load(self, producer: Step, address: Address, reader: Step | None, input_name: str) -> Any:
         """Load a stored output, for an input of a step or for a result that is read from outside.

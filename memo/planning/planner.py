@@ -138,6 +138,8 @@ class _Planner:
         self.stored_as: dict[str, str] = {}
         self.digests: dict[str, dict[str, str | None]] = {}
         self.aliases: dict[str, str] = {}
+        self.equal: dict[str, str] = {}
+        """Steps known as equal to a version whose outputs are gone."""
         self.decided: dict[str, StepPlan] = {}
         # First of all: whatever is stored after it, the plan may miss.
         self.mark = history.mark()
@@ -266,6 +268,8 @@ class _Planner:
         for key, there in zip(known, self.stores.stored(asked), strict=True):
             if there:
                 self.stored_as[key] = aliases[self._version(key)]
+            else:
+                self.equal[key] = aliases[self._version(key)]
 
     def _note_skipped(self, key: str) -> None:
         step = self.job.steps[key]
@@ -335,7 +339,7 @@ class _Planner:
         """Decide what is not stored: forward whether it is new or lost, backward whether anything needs it."""
         steps = self.versions.steps
         known_local = self.history.known_local_keys([steps[key].local_key for key in pending])
-        lost = set(self.history.content_digests([self._version(key) for key in pending]))
+        lost = set(self.history.content_digests([self._known_as(key) for key in pending]))
         tentative: dict[str, tuple[Verdict, Reason, str]] = {}
         self._load_digests(pending)
         for key in pending:
@@ -347,6 +351,8 @@ class _Planner:
                 tentative[key] = (RUN, Reason.OUTPUT_MISSING, "")
             elif steps[key].local_key in known_local and self._stored_by_content(key):
                 self._decide(key, Verdict.REUSE, Reason.SAME_CONTENT)
+            elif self.equal.get(key) in lost:
+                tentative[key] = (RUN, Reason.OUTPUT_MISSING, "")
             elif key in outdated:
                 tentative[key] = (RUN, Reason.INPUT_CHANGED, outdated[key])
             else:
@@ -364,11 +370,7 @@ class _Planner:
     def _load_digests(self, keys: Iterable[str]) -> None:
         """Look up the content of everything that these steps read and that is stored, or was."""
         parents = dict.fromkeys(parent for key in keys for parent in self.parents[key])
-        versions = {
-            parent: self.stored_as.get(parent, self._version(parent))
-            for parent in parents
-            if parent not in self.digests
-        }
+        versions = {parent: self._known_as(parent) for parent in parents if parent not in self.digests}
         found = self.history.content_digests(list(versions.values()))
         for parent, version in versions.items():
             if version in found:
@@ -379,7 +381,11 @@ class _Planner:
     def _digest_of(self, source: FromOutput) -> str:
         known = self.digests.get(source.step, {}).get(source.output)
         # What was found equal by content counts as what it is equal to.
-        return known or output_version(self.stored_as.get(source.step, self._version(source.step)), source.output)
+        return known or output_version(self._known_as(source.step), source.output)
+
+    def _known_as(self, key: str) -> str:
+        """The version under which a step is stored, or was before its outputs were lost; else its own."""
+        return self.stored_as.get(key) or self.equal.get(key) or self._version(key)
 
     def _stored_by_content(self, key: str) -> bool:
         if self.versions.steps[key].computed:

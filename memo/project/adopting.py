@@ -222,7 +222,9 @@ class _Adopting:
         found = self._versions.steps[key]
         self._digests = self._known_digests()
         own = content_key(found, self._digest_of)
-        task = StepTask(self._run_id, key, version=version, content_key=own, is_compared=True)
+        task = StepTask(
+            self._run_id, key, version=version, content_key=own, is_compared=True, local_key=found.local_key
+        )
         outputs = tuple([self._store_one(name, task) for name in self._step.op.outs])
         texts: dict[str, str] = {}
         recipe = recipe_of(key, self._versions, texts)
@@ -240,7 +242,15 @@ class _Adopting:
             return self._storage.skip(self._step, name, task)
         metadata: dict[str, Any] = {}
         record = self._storage.store(
-            self._step, name, self._values.get(name), task, seconds=0.0, metadata=metadata, on_event=self._log
+            self._step,
+            name,
+            self._values.get(name),
+            task,
+            seconds=0.0,
+            metadata=metadata,
+            on_event=self._log,
+            # The name of a file may be no text.
+            adopted_from=self._files.get(name, "").encode("utf-8", "backslashreplace").decode(),
         )
         data: dict[str, Any] = {"output": name, "kind": record.kind, "version": record.version}
         if record.size is not None:

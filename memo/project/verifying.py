@@ -350,6 +350,7 @@ class _ComparingStorage(StepStorage):
         seconds: float,  # noqa: ARG002
         metadata: dict[str, Any],  # noqa: ARG002
         on_event: Callable[[str, dict[str, Any]], None],  # noqa: ARG002
+        adopted_from: str | None = None,  # noqa: ARG002
     ) -> OutputRecord:
         """Compare a value with the one that is stored."""
         kind = self._stored[name].kind

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_table_says_what_the_command_says(name: str) -> None:
-    command = getattr(import_module(f"memo.cli.{name}"), name)
+    attribute = name.replace("-", "_")
+    command = getattr(import_module(f"memo.cli.{attribute}"), attribute)
     assert isinstance(command, click.Command)
     assert command.name == name
     assert command.help is not None

@@ -16,7 +16,7 @@ import pytest
 from memo.contracts.io_manager import InputContext, MemoizableIOManager, OutputContext, Storage
 from memo.errors import OutputLostError
 from memo.hashing import digest
-from memo.testing import MemoizableIOManagerConformance
+from memo.testing import InventoryIOManagerConformance, MemoizableIOManagerConformance
 from memo_iomanagers.filesystem import FsIOManager
 from memo_iomanagers.memory import MemIOManager
 from memo_iomanagers.s3 import S3, S3_PICKLE, S3PickleConfig, S3ResourceConfig
@@ -24,6 +24,8 @@ from memo_iomanagers.s3 import S3, S3_PICKLE, S3PickleConfig, S3ResourceConfig
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from memo.contracts.inventory import InventoryIOManager
 
 DATA = re.compile(r"\.[0-9a-f]{16}\.")
 """What only the names of data files hold, and of the folders beside them."""
@@ -46,11 +48,11 @@ def flip(data: bytes) -> bytes:
     return bytes(flipped) or b"no longer empty"
 
 
-class InFolder(MemoizableIOManagerConformance):
+class InFolder(InventoryIOManagerConformance):
     encoding = "auto"
     key: bytes | None = None
 
-    def make_io_manager(self, folder: Path) -> MemoizableIOManager:
+    def make_io_manager(self, folder: Path) -> InventoryIOManager:
         return FsIOManager(folder / "outputs", self.encoding, signing_key=self.key)
 
     def damage(self, folder: Path) -> None:
@@ -61,7 +63,7 @@ class InFolder(MemoizableIOManagerConformance):
             file.write_bytes(flip(file.read_bytes()))
 
 
-class AtUrl(MemoizableIOManagerConformance):
+class AtUrl(InventoryIOManagerConformance):
     encoding = "auto"
     key: bytes | None = None
 
@@ -72,7 +74,7 @@ class AtUrl(MemoizableIOManagerConformance):
         memory.store.clear()
         memory.pseudo_dirs[:] = [""]
 
-    def make_io_manager(self, folder: Path) -> MemoizableIOManager:
+    def make_io_manager(self, folder: Path) -> InventoryIOManager:
         return FsIOManager(f"memory://{folder}/outputs", self.encoding, signing_key=self.key)
 
     def damage(self, folder: Path) -> None:

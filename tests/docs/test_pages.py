@@ -25,7 +25,12 @@ CHANGING = (
     (r"\b1a[0-9a-f]{17}\b", "RUN-ID"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME"),
     (r"(<1|\d+(\.\d+)?) (ms|s)\b", "DURATION"),
-    (r", DURATION saved", ""),
+    (r", DURATION saved| \(about DURATION\)", ""),
+    (r"\b\d+(\.\d+)? (B|kB|MB)(?!\w)", "SIZE"),
+    (r"\b([0-9a-f]{2}/)?[0-9a-f]{32}\b", "VERSION"),
+    (r"\b[0-9a-f]{12}(?:[0-9a-f]{4})?\b", "VERSION"),
+    (r"/\S+(/\.memo/)", r"…\1"),
+    (r"\.\d{8}T\d{6}(?=\.)", ".TIME"),
     (r" +", " "),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +17,7 @@ from memo.errors import HomeError
 from memo.events import Event, EventType
 from memo.execution.claims import GRACE_SECONDS, LEASE_SECONDS, Claims
 from memo.execution.keeping import Keeper
-from memo.execution.processes import Process, is_there, this_process
+from memo.execution.processes import Process, is_there, may_still_run, processes_with, this_process
 from memo.execution.recording import Recorder
 
 if TYPE_CHECKING:
@@ -341,3 +341,33 @@ def test_what_cannot_be_written_is_kept_and_the_run_finds_out(world: World, tmp_
     catalog.close()
     assert world.catalog.content_digests(["v"]) == {"v": {"result": "d"}}
     assert len(world.catalog.events("r1")) == len(heard) == 1
+
+
+# Which process is which
+
+
+def test_a_number_that_was_given_again_is_another_process() -> None:
+    pid, now = os.getpid(), time()
+    assert may_still_run(pid, now)
+    assert not may_still_run(pid, now - 30 * 86400)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert not may_still_run(ended.pid, now)
+
+
+def test_who_has_a_file_open_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    with path.open() as mine:
+        assert mine.readable()
+        assert processes_with(str(path)) == []
+        with subprocess.Popen(
+            [sys.executable, "-c", f"file = open({str(path)!r}); print(flush=True); input()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as other:
+            assert other.stdout is not None
+            other.stdout.readline()
+            assert processes_with(str(path)) == [other.pid]
+            other.communicate(b"\n")
+    assert processes_with(str(path)) == processes_with(str(tmp_path / "none")) == []

@@ -23,6 +23,7 @@ from xxhash import xxh3_128_hexdigest
 from memo.contracts.io_manager import InputContext, OutputContext, Provenance, Storage
 from memo.errors import InvocationError, OutputLostError, StorageError
 from memo_iomanagers.filesystem import FsIOManager
+from memo_iomanagers.manifest import sealed
 from memo_iomanagers.memory import MEM, MemIOManager
 from memo_iomanagers.offered import FS, FsConfig
 from memo_iomanagers.places import place_at
@@ -89,7 +90,9 @@ def test_an_output_is_a_manifest_and_the_data_it_names(io_manager: FsIOManager, 
             "seconds": 1.5,
             "created_at": 1_700_000_000.0,
         },
+        "check": told["check"],
     }
+    assert sealed(manifest.read_bytes().partition(b',"check"')[0] + b"}") == manifest.read_bytes()
     assert pickle.loads(data.read_bytes()) == {"a": 1}
     assert context.stored is not None
     assert (context.stored.place, context.stored.size, context.stored.digest) == (
@@ -360,7 +363,7 @@ def test_another_outputs_manifest_is_not_taken(io_manager: FsIOManager, folder: 
     manifest = folder / "versioned/ab/ab12.result.json"
     stolen = msgspec.json.decode((folder / "versioned/ab/ab99.other.json").read_bytes())
     for data in (stolen["data"], "ab12.result.x.pkl", "../../x", "ab12.result./../../../x"):
-        manifest.write_bytes(msgspec.json.encode({**stolen, "data": data}))
+        manifest.write_bytes(sealed(msgspec.json.encode({**stolen, "data": data})))
         assert io_manager.has_output(output()) is False
         assert len(warnings.take()) == 1
 
@@ -387,7 +390,7 @@ def test_a_manifest_that_does_not_fit_is_a_miss(
 ) -> None:
     io_manager.handle_output(output(), 1)
     manifest = folder / "versioned/ab/ab12.result.json"
-    manifest.write_bytes(msgspec.json.encode({**msgspec.json.decode(manifest.read_bytes()), **changed}))
+    manifest.write_bytes(sealed(msgspec.json.encode({**msgspec.json.decode(manifest.read_bytes()), **changed})))
     assert io_manager.has_output(output()) is False
     (said,) = warnings.take()
     assert what in said
@@ -399,7 +402,8 @@ def test_an_output_of_a_run_belongs_to_its_step(io_manager: FsIOManager, folder:
     context = output(version=None)
     io_manager.handle_output(context, 1)
     manifest = folder / "runs/run-1/step.result.json"
-    manifest.write_bytes(manifest.read_bytes().replace(b'"run-1"', b'"run-2"'))
+    told = msgspec.json.decode(manifest.read_bytes())
+    manifest.write_bytes(sealed(msgspec.json.encode({**told, "run_id": "run-2"})))
     assert io_manager.has_output(context) is False
     assert "belongs to another output" in warnings.take()[0]
 

@@ -20,6 +20,7 @@ from xxhash import xxh3_128_hexdigest
 from memo.contracts.io_manager import InputContext, OutputContext
 from memo.errors import OutputLostError, StorageError
 from memo_iomanagers.filesystem import FsIOManager
+from memo_iomanagers.manifest import sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +131,7 @@ def test_what_format_1_stored_is_still_read(io_manager: FsIOManager, folder: Pat
     told = msgspec.json.decode(manifest.read_bytes())
     del told["mtime_ns"]
     told |= {"format": 1, "size": data.stat().st_size, "digest": xxh3_128_hexdigest(data.read_bytes())}
-    manifest.write_bytes(msgspec.json.encode(told))
+    manifest.write_bytes(sealed(msgspec.json.encode(told)))
     assert io_manager.has_output(CONTEXT)
     assert np.array_equal(load(io_manager)["a"], value["a"])
 

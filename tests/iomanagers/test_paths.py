@@ -18,6 +18,7 @@ from memo import execute_job, job, op, path_io_manager
 from memo.contracts.io_manager import InputContext, OutputContext
 from memo.errors import OutputLostError, StorageError
 from memo_iomanagers.filesystem import FsIOManager
+from memo_iomanagers.manifest import sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -216,7 +217,7 @@ def test_a_listing_that_leads_out_of_its_folder_is_not_followed(tmp_path: Path, 
     listing.write_bytes(raw)
     manifest = tmp_path / "outputs/versioned/ab/ab12.result.json"
     told = msgspec.json.decode(manifest.read_bytes()) | {"size": len(raw), "digest": xxh3_128_hexdigest(raw)}
-    manifest.write_bytes(msgspec.json.encode(told))
+    manifest.write_bytes(sealed(msgspec.json.encode(told)))
     with pytest.raises(OutputLostError, match="which is no place of its own"):
         get(FsIOManager(tmp_path / "outputs", "path"))
 

@@ -104,8 +104,13 @@ class Encoding(ABC):
             wanted: The type that the reader asks for, None where it does not say.
         """
 
-    def lost(self, stored: Stored) -> str | None:  # noqa: ARG002 - for those that write files beside
-        """Say what is missing of the files beside a data file, as `explain_load` does; None where nothing is."""
+    def lost(self, stored: Stored, *, thorough: bool = False) -> str | None:  # noqa: ARG002 - for those that write files beside
+        """Say what is missing of the files beside a data file, as `explain_load` does; None where nothing is.
+
+        Args:
+            stored: The data file.
+            thorough: Read all bytes of the files beside it, wherever they are.
+        """
         return None
 
     def explain_load(self, stored: Stored, error: Exception) -> tuple[bool, str]:  # noqa: ARG002 - for those that look again

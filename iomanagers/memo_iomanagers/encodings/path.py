@@ -18,7 +18,7 @@ from memo_iomanagers.encodings.encoding import CannotEncodeError, Encoding, Writ
 from memo_iomanagers.stored import digest_of, sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from memo_iomanagers.encodings.encoding import Writable
     from memo_iomanagers.stored import Stored
@@ -93,11 +93,11 @@ class PathEncoding(Encoding):
         if stored.folder is None:
             known = (stored.name, stored.signed)
             folder = _fetched.get(known)
-            if folder is None or _lost(entries, folder, thorough=False):
+            if folder is None or _lost(entries, folder):
                 folder = _fetched[known] = _fetch(entries, stored)
         else:
             folder = stored.folder
-            lost = _lost(entries, folder, thorough=True, signed=stored.signed)
+            lost = _lost(entries, folder, reads=_always if stored.signed else _written_to, signed=stored.signed)
             if lost:
                 raise ValueError(lost)
         path = f"{folder}/{entries[0].path}"
@@ -107,16 +107,21 @@ class PathEncoding(Encoding):
 
         return Path(path)
 
-    def lost(self, stored: Stored) -> str | None:
-        """Say what is missing in the folder of the files, without reading them."""
-        if stored.folder is None:
-            return None
+    def lost(self, stored: Stored, *, thorough: bool = False) -> str | None:
+        """Say what is missing in the folder of the files, without reading them unless it is to be thorough."""
         try:
-            return _lost(_entries(stored), stored.folder, thorough=False)
+            if stored.folder is not None:
+                reads = _always if thorough else _never
+                return _lost(_entries(stored), stored.folder, reads=reads, signed=stored.signed)
+            if thorough:
+                for number, entry in enumerate(_entries(stored)):
+                    if entry.kind == "file":
+                        _check_far(entry, str(number), stored)
         except ValueError as error:
             return str(error)
         except CannotEncodeError as error:
             return f"cannot be followed ({error})"
+        return None
 
     def explain_load(self, stored: Stored, error: Exception) -> tuple[bool, str]:  # noqa: ARG002 - the error tells all
         """Name the file that is not whole."""
@@ -215,14 +220,29 @@ def _entries(stored: Stored) -> list[Entry]:
     return entries
 
 
-def _lost(entries: list[Entry], folder: str, *, thorough: bool, signed: bool = False) -> str | None:
+def _never(_entry: Entry, _mtime_ns: int) -> bool:
+    return False
+
+
+def _always(_entry: Entry, _mtime_ns: int) -> bool:
+    return True
+
+
+def _written_to(entry: Entry, mtime_ns: int) -> bool:
+    """Whether a stored file may have been written to, as its time of modification tells."""
+    return entry.mtime_ns is None or mtime_ns != entry.mtime_ns
+
+
+def _lost(
+    entries: list[Entry], folder: str, *, reads: Callable[[Entry, int], bool] = _never, signed: bool = False
+) -> str | None:
     """Say which of the files is not as the listing tells, as the end of a sentence.
 
     Args:
         entries: The listing.
         folder: Where the files are.
-        thorough: Read those that may have been written to.
-        signed: Read all of them then.
+        reads: Which files to read, by their entry and time of modification.
+        signed: Compare what was signed of those.
     """
     from stat import S_ISDIR, S_ISLNK, S_ISREG
 
@@ -240,8 +260,7 @@ def _lost(entries: list[Entry], folder: str, *, thorough: bool, signed: bool = F
             return f"tells of {path}, which {astray}"
         if entry.kind == "file" and status.st_size != entry.size:
             return f"tells of {path}, which has {status.st_size:,} bytes, and {entry.size:,} were stored"
-        touched = signed or entry.mtime_ns is None or status.st_mtime_ns != entry.mtime_ns
-        if thorough and entry.kind == "file" and touched and _differs(entry, path, signed=signed):
+        if entry.kind == "file" and reads(entry, status.st_mtime_ns) and _differs(entry, path, signed=signed):
             return f"tells of {path}, which does not hold what was stored: its digest differs"
     strange = sorted(there - {entry.path for entry in entries})
     return f"does not tell of {folder}/{strange[0]}, which is there" if strange else None
@@ -268,6 +287,21 @@ def _names(folder: str) -> list[str]:
         return []
 
 
+def _check_far(entry: Entry, key: str, stored: Stored) -> None:
+    """Read a file that lies elsewhere.
+
+    Raises:
+        ValueError: It is not what the listing tells.
+    """
+    try:
+        with stored.beside(key) as file:
+            found = digest_of(file, entry.size)
+    except FileNotFoundError:
+        raise ValueError(f"tells of {entry.path!r}, which is gone") from None
+    if found != (entry.size, entry.digest):
+        raise ValueError(f"tells of {entry.path!r}, which does not hold what was stored: its digest differs")
+
+
 def _fetch(entries: list[Entry], stored: Stored) -> str:
     """Fetch the files to a folder of this machine that goes with this process.
 
@@ -289,7 +323,7 @@ def _fetch(entries: list[Entry], stored: Stored) -> str:
     for entry in entries:  # last, so that nothing is written through one
         if entry.kind == "link":
             os.symlink(entry.target, f"{folder}/{entry.path}")
-    lost = _lost(entries, folder, thorough=False)
+    lost = _lost(entries, folder)
     if lost:
         raise ValueError(lost)
     return folder
