@@ -94,6 +94,9 @@ class World:
     def known_stamps(self, sources: Sequence[str]) -> dict[str, KnownStamp]:
         raise AssertionError("versions are made of it, plans are not")
 
+    def shared(self, versions: Sequence[str]) -> set[str]:
+        return set()
+
     def mark(self) -> int:
         return 0
 

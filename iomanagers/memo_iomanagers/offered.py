@@ -15,6 +15,8 @@ from memo_iomanagers.signing import key_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from memo.contracts.io_manager import MemoizableIOManager
+
 __all__ = ["ARROW", "FS", "JSON", "NUMPY", "PARQUET", "PATH", "TEXT", "FormatConfig", "FsConfig"]
 
 
@@ -47,23 +49,25 @@ class FsConfig(Struct, frozen=True):
     verify: bool = False
 
 
-def _created_by(name: str, encoding: str | None) -> Callable[[Any], FsIOManager]:
-    def create(init_context: Any) -> FsIOManager:
+def _created_by(name: str, encoding: str | None) -> Callable[[Any], MemoizableIOManager]:
+    def create(init_context: Any) -> MemoizableIOManager:
         config: FsConfig | FormatConfig = init_context.resource_config or FsConfig()
-        base_dir = config.base_dir
+        chosen = encoding or (config.encoding if isinstance(config, FsConfig) else AUTO)
+        base_dir, storage = config.base_dir, init_context.storage
         if base_dir is None:
-            base_dir = init_context.storage.folder
+            base_dir = storage.folder
+            if base_dir is not None and storage.remote is not None:
+                from memo_iomanagers.link import link_of
+                from memo_iomanagers.shared import SharedIOManager
+
+                link = link_of(storage, init_context.run_id)
+                return SharedIOManager(base_dir, link, chosen, verify=config.verify, signing_key=key_of(storage))
         if base_dir is None:
             raise StorageError(
                 f"the IO manager {name!r} has no base_dir, and there is no home to keep outputs in: set base_dir"
             )
-        chosen = encoding or (config.encoding if isinstance(config, FsConfig) else AUTO)
         return FsIOManager(
-            base_dir,
-            chosen,
-            verify=config.verify,
-            signing_key=key_of(init_context.storage),
-            journal_dir=init_context.storage.folder,
+            base_dir, chosen, verify=config.verify, signing_key=key_of(storage), journal_dir=storage.folder
         )
 
     return create

@@ -32,8 +32,9 @@ _RUN_IDS = "SELECT run_id FROM runs WHERE run_id >= ? AND run_id < ? ORDER BY ru
 _GET_RUN = """
 SELECT
     run_id, job_name, status, started_at, ended_at, target, parent_run_id, root_run_id, seconds_saved, pid,
-    tags, counts, run_config, steps, version_sets.versions
+    tags, counts, run_config, steps, version_sets.versions, foreign_runs.host
 FROM runs LEFT JOIN version_sets ON version_sets.digest = runs.versions
+LEFT JOIN foreign_runs USING (run_id)
 WHERE run_id = ?
 """
 
@@ -42,9 +43,12 @@ SELECT
     run_id, job_name, status, started_at, ended_at, target, parent_run_id, root_run_id, seconds_saved, pid,
     tags, counts, run_config
 FROM runs
+WHERE run_id NOT IN (SELECT run_id FROM foreign_runs)
 """
 
-_SAVED = "SELECT job_name, started_at, seconds_saved, counts FROM runs"
+_SAVED = """
+SELECT job_name, started_at, seconds_saved, counts FROM runs WHERE run_id NOT IN (SELECT run_id FROM foreign_runs)
+"""
 
 _LATEST = "ORDER BY started_at DESC, id DESC LIMIT ?"
 
@@ -82,8 +86,8 @@ def get_run(connection: Connection, run_id: str) -> RunRecord | None:
         shown = ", ".join(found[:_SHOWN_CANDIDATES]) + (", …" if len(found) == limit else "")
         raise RunNotFoundError(f"more than one run begins with {run_id!r}: {shown}; give more of the id")
     (row,) = connection.execute(_GET_RUN, (found[0],)).fetchall()
-    *fields, steps, versions = row
-    return _run(fields, unpack_steps(steps), unpack_versions(versions))
+    *fields, steps, versions, host = row
+    return _run(fields, unpack_steps(steps), unpack_versions(versions), host)
 
 
 def list_runs(connection: Connection, job_name: str | None, limit: int) -> list[RunRecord]:
@@ -91,11 +95,13 @@ def list_runs(connection: Connection, job_name: str | None, limit: int) -> list[
     if job_name is None:
         rows = connection.execute(f"{_LIST_RUNS} {_LATEST}", (limit,)).fetchall()
     else:
-        rows = connection.execute(f"{_LIST_RUNS} WHERE job_name = ? {_LATEST}", (job_name, limit)).fetchall()
+        rows = connection.execute(f"{_LIST_RUNS} AND job_name = ? {_LATEST}", (job_name, limit)).fetchall()
     return [_run(row, {}, {}) for row in rows]
 
 
-def _run(row: Sequence[Any], steps: dict[str, tuple[str, str, str]], versions: dict[str, str]) -> RunRecord:
+def _run(
+    row: Sequence[Any], steps: dict[str, tuple[str, str, str]], versions: dict[str, str], host: str | None = None
+) -> RunRecord:
     return RunRecord(
         run_id=row[0],
         job_name=row[1],
@@ -112,6 +118,7 @@ def _run(row: Sequence[Any], steps: dict[str, tuple[str, str, str]], versions: d
         run_config=unpack(row[12]),
         steps=steps,
         versions=versions,
+        host=host,
     )
 
 

@@ -95,6 +95,10 @@ WHERE stored_version = ? AND revoked_at IS NOT NULL
 
 _END_ADOPTION = "DELETE FROM adoptions WHERE version = ? AND run_id <> ?"
 
+_END_SHARED = "DELETE FROM shared WHERE version = ?"
+
+_ADD_SHARED = "INSERT OR IGNORE INTO shared (version) VALUES (?)"
+
 _ADD_LOCAL_KEY = "INSERT OR IGNORE INTO local_keys (local_key) VALUES (?)"
 
 _ADD_RECIPE = "INSERT OR IGNORE INTO recipes (digest, version, recipe) VALUES (?, ?, ?)"
@@ -170,6 +174,7 @@ class StepRows:
 
     Attributes:
         recipes: By digest, each once however many steps refer to it: its digest, version and bytes.
+        shared: The versions of which the shared place has what is told here.
         by_step: (run id, step key) -> the row less its id, and the rows of its outputs: one per step of a
             run, the last one given.
     """
@@ -177,9 +182,12 @@ class StepRows:
     def __init__(self) -> None:
         self.recipes: dict[str, Row] = {}
         self.by_step: dict[tuple[str, str], tuple[Row, list[Row]]] = {}
+        self.shared: set[str] = set()
 
     def add_materialization(self, done: Materialization) -> None:
         """Take a materialization."""
+        if done.version is not None and all(output.shared for output in done.outputs):
+            self.shared.add(done.version)
         row = (
             done.run_id,
             done.step_key,
@@ -246,6 +254,8 @@ def add_materializations(
     end_claims(connection, [pair for pair in made if pair[0] in claimed])
     connection.executemany(_KEEP_REPLACING, [(run_id, version) for version, run_id in made])
     connection.executemany(_END_ADOPTION, made)
+    connection.executemany(_END_SHARED, [(version,) for version, _ in made if version not in rows.shared])
+    connection.executemany(_ADD_SHARED, [(version,) for version in rows.shared])
     connection.executemany(_DROP_MATERIALIZATION, rows.by_step)
     connection.executemany(_ADD_MATERIALIZATION, [(number, *row) for number, (row, _) in numbered])
     connection.executemany(

@@ -200,6 +200,12 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
                 since INTEGER NOT NULL
             ) WITHOUT ROWID
             """,
+            # Runs of other homes, which are in `runs` for what they tell of, and are not listed.
+            "CREATE TABLE foreign_runs (run_id TEXT PRIMARY KEY, host TEXT NOT NULL) WITHOUT ROWID",
+            # Versions of which the shared place has what their latest materialization tells.
+            "CREATE TABLE shared (version TEXT PRIMARY KEY) WITHOUT ROWID",
+            # Segments of history in the shared place that have been taken in here, passed over, or come from here.
+            "CREATE TABLE segments (name TEXT PRIMARY KEY) WITHOUT ROWID",
         ),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memo.catalog import claiming, history, housekeeping, outside, reading, recording, standing, vouching
+from memo.catalog import claiming, history, housekeeping, outside, reading, recording, sharing, standing, vouching
 from memo.catalog.connection import Database
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Adoption,
         Claim,
         FileDigest,
+        ForeignHistory,
         KnownStamp,
         Made,
         Materialization,
@@ -141,6 +142,10 @@ class Catalog:
         """What external sources were when they were last reached, by the source's name."""
         return self._database.ask(lambda connection: outside.known_stamps(connection, sources), {}) if sources else {}
 
+    def shared(self, versions: Sequence[str]) -> set[str]:
+        """Those of these of which the shared place has what is known of them here, as far as this home has seen."""
+        return self._database.ask(lambda connection: sharing.shared(connection, versions), set()) if versions else set()
+
     def mark(self) -> int:
         """How far the history has come: a number that grows with everything that is stored."""
         return self._database.ask(recording.latest_id, 0)
@@ -229,6 +234,27 @@ class Catalog:
         rows = [recording.recipe_row(recipe) for recipe in recipes]
         if rows or sources:
             self._database.write(lambda connection: recording.add_recipes(connection, rows, sources))
+
+    def add_shared(self, versions: Iterable[str]) -> None:
+        """Record that the shared place has what is known here of these versions."""
+        given = list(versions)
+        self._database.write(lambda connection: sharing.add_shared(connection, given))
+
+    def seen_segments(self, names: Sequence[str]) -> set[str]:
+        """Which of these segments of history this home has taken in, or has put there itself."""
+        return (
+            self._database.ask(lambda connection: sharing.seen_segments(connection, names), set()) if names else set()
+        )
+
+    def add_segments(self, names: Sequence[str], foreign: ForeignHistory | None = None) -> None:
+        """Record that segments have been seen, and take in what one of them holds, in one transaction."""
+        rows = None if foreign is None else sharing.ForeignRows(foreign)
+        if names:
+            self._database.write(lambda connection: sharing.add_segments(connection, names, rows))
+
+    def latest(self, versions: Sequence[str]) -> Mapping[str, Materialization]:
+        """What was last stored under each of these versions, with its recipe."""
+        return self._database.ask(lambda connection: sharing.latest(connection, versions), {}) if versions else {}
 
     def keep_file_digests(self, digests: Mapping[str, FileDigest]) -> None:
         """Keep what files hold, by absolute path, in one transaction."""

@@ -72,6 +72,7 @@ class Present:
         self.where = job.steps[step].where
         self.since = since
         self.links: tuple[Link, ...] = ()
+        self.elsewhere: RunRecord | None = None
         self.last = _last_time(job.name, step, catalog)
         self.accepted = acceptance_in(plan, step, catalog)
         self.adopted = catalog.adopted().get(self.step.stored_as or "")
@@ -84,6 +85,9 @@ class Present:
                 )
             return
         key, before = self._before(catalog)
+        latest = before or _run_of_last_recipe(job.name, step, catalog)
+        if latest is not None and latest.host is not None:
+            self.elsewhere = latest
         if since is not None:
             step_in(since, step)
         if before is not None and key in before.versions:
@@ -144,6 +148,8 @@ class Present:
     def _when(self) -> str:
         if self.since is not None:
             return f"since run {self.since.run_id}"
+        if self.elsewhere is not None:
+            return f"since run {self.elsewhere.run_id} on {self.elsewhere.host or 'another machine'}"
         return "since the last time" if self.accepted is None else "and was accepted"
 
     def _last_lines(self) -> Iterator[str]:
@@ -151,6 +157,10 @@ class Present:
         from memo.cli.text import time_text
         from memo.planning import Reason
 
+        if self.elsewhere is not None:
+            shown = f"run {self.elsewhere.run_id} of {time_text(self.elsewhere.started_at)}"
+            yield f"it last ran in {shown} on {self.elsewhere.host or 'another machine'}, which shares it"
+            return
         if self.last is None:
             if not self.known:
                 yield "it has not run in this home"
@@ -195,6 +205,13 @@ class Present:
             "accepted": None if self.accepted is None else acceptance_json(self.accepted),
             "adopted": None if self.adopted is None else adoption_json(self.adopted),
             "since_run": self.since.run_id if self.since is not None else None,
+            "elsewhere": None
+            if self.elsewhere is None
+            else {
+                "run_id": self.elsewhere.run_id,
+                "host": self.elsewhere.host,
+                "started_at": self.elsewhere.started_at,
+            },
             **links_json(self.links, self._link_json),
             "last_ran": last,
         }

@@ -58,6 +58,8 @@ class StepTask(Struct, frozen=True):
         op_version: What the strategy said of the op's code when the plan was made; a worker that finds
             other code refuses to run it under this version.
         local_key: The step's version less what comes from upstream, to be kept beside what it stores.
+        shares: Whether its outputs may be put into the shared place.
+        replaces: Whether they take the place of what is shared under the version.
     """
 
     run_id: str
@@ -70,6 +72,8 @@ class StepTask(Struct, frozen=True):
     looks: tuple[str, ...] = ()
     is_compared: bool = False
     local_key: str | None = None
+    shares: bool = False
+    replaces: bool = False
 
 
 class StepOutcome(Struct, frozen=True):

@@ -61,12 +61,16 @@ class StoredValue(Struct, frozen=True):
         digest: Of those bytes.
         content_digest: The digest of the value's content, which then counts instead of what the value itself would
             tell: of a path, what it leads to.
+        shared: Whether the shared place now has this very content under the output's version.
+        replaced: Whether it had another before.
     """
 
     place: str | None = None
     size: int | None = None
     digest: str | None = None
     content_digest: str | None = None
+    shared: bool = False
+    replaced: bool = False
 
 
 def run_log() -> Logger:
@@ -92,6 +96,8 @@ class OutputContext:
         resources: What ``@io_manager(required_resource_keys=)`` asked for, by attribute.
         resource_config: The IO manager's own config.
         provenance: Where the value comes from.
+        shares: Whether what is stored may be put into the shared place: what it was made of is there too.
+        replaces: Whether it is made anew whatever is stored, and takes the place of what is shared under its version.
     """
 
     def __init__(
@@ -110,6 +116,8 @@ class OutputContext:
         resource_config: Any = None,
         job_name: str = "",
         provenance: Provenance | None = None,
+        shares: bool = False,
+        replaces: bool = False,
         on_event: Callable[[str, dict[str, Any]], None] | None = None,
     ) -> None:
         self.step_key = step_key
@@ -125,6 +133,8 @@ class OutputContext:
         self.resource_config = resource_config
         self.job_name = job_name
         self.provenance = provenance or Provenance()
+        self.shares = shares
+        self.replaces = replaces
         self.stored: StoredValue | None = None
         self.logged_metadata: dict[str, Any] = {}
         self._on_event = on_event

@@ -16,6 +16,7 @@ __all__ = [
     "Adoption",
     "Claim",
     "FileDigest",
+    "ForeignHistory",
     "History",
     "KnownStamp",
     "Made",
@@ -72,6 +73,8 @@ class OutputRecord(Struct, frozen=True):
         size: Bytes stored, where the IO manager says.
         digest: Digest of the bytes stored, where the IO manager says.
         place: Where it is, in the IO manager's words.
+        shared: Whether the shared place has this very content under the version.
+        replaced: Whether it had another there before.
     """
 
     name: str
@@ -82,6 +85,8 @@ class OutputRecord(Struct, frozen=True):
     digest: str | None = None
     place: str | None = None
     io_manager_key: str = "io_manager"
+    shared: bool = False
+    replaced: bool = False
 
 
 class Materialization(Struct, frozen=True):
@@ -120,6 +125,7 @@ class RunRecord(Struct, frozen=True):
         run_config: As given.
         versions: Step key -> version, of every step of the job, whether the run selected it, ran it or reused it. Empty
             without memoization.
+        host: The machine that ran it, where its history came from the shared place; None where it ran in this home.
     """
 
     run_id: str
@@ -137,6 +143,7 @@ class RunRecord(Struct, frozen=True):
     seconds_saved: float = 0.0
     pid: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    host: str | None = None
 
 
 class RunUse(Struct, frozen=True):
@@ -307,6 +314,28 @@ class UndeclaredRead(Struct, frozen=True):
     where: str = ""
 
 
+class ForeignHistory(Struct, frozen=True):
+    """What a home takes in of a run of another home.
+
+    Attributes:
+        run: With the versions of its steps and the host that it ran on.
+        materializations: What it stored, all of it in the shared place.
+        aliases: (step key, version, stored version, recipe): equal by content.
+        sources: Source texts by digest.
+        replaced: Versions whose content took the place of another: what was made of that one is known to be outdated.
+        replacing: Versions that it was about to replace, of which nobody knows any more which content is there.
+        settled: Versions of which that is known again.
+    """
+
+    run: RunRecord
+    materializations: tuple[Materialization, ...] = ()
+    aliases: tuple[tuple[str, str, str, Recipe | None], ...] = ()
+    sources: dict[str, str] = field(default_factory=dict)
+    replaced: tuple[str, ...] = ()
+    replacing: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()
+
+
 class History(Protocol):
     """What planning and execution ask about the past. Every question is asked for many at once."""
 
@@ -356,6 +385,10 @@ class History(Protocol):
 
     def known_stamps(self, sources: Sequence[str]) -> Mapping[str, KnownStamp]:
         """What external sources were when they were last reached, by what tells a source from all others."""
+        ...
+
+    def shared(self, versions: Sequence[str]) -> set[str]:
+        """Those of these of which the shared place has what is known of them here, as far as this home has seen."""
         ...
 
     def mark(self) -> int:
@@ -432,6 +465,25 @@ class RunStore(History, Protocol):
 
     def release_claims(self, run_id: str, versions: Iterable[str]) -> None:
         """End claims of a run on versions that it has not stored."""
+        ...
+
+    def add_shared(self, versions: Iterable[str]) -> None:
+        """Record that the shared place has what is known here of these versions."""
+        ...
+
+    def seen_segments(self, names: Sequence[str]) -> set[str]:
+        """Which of these segments of history this home has taken in, or has put there itself."""
+        ...
+
+    def add_segments(self, names: Sequence[str], foreign: ForeignHistory | None = None) -> None:
+        """Record that segments have been seen, and take in what one of them holds, in one transaction.
+
+        What it says of a version counts from now on in the place of what was known.
+        """
+        ...
+
+    def latest(self, versions: Sequence[str]) -> Mapping[str, Materialization]:
+        """What was last stored under each of these versions, with its recipe."""
         ...
 
     def begin_replacing(self, run_id: str, versions: Sequence[str]) -> None:

@@ -16,9 +16,10 @@ from memo.contracts.run_store import Claim, Made
 from memo.execution.processes import Process, is_there, this_process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from memo.contracts.run_store import RunStore
+    from memo.execution.shared_claims import SharedClaims
 
 LEASE_SECONDS = 30.0
 """How long a claim holds that is not renewed."""
@@ -31,8 +32,10 @@ GRACE_SECONDS = 2.0
 
 _FIRST_LOOK = 0.02
 _LONGEST_LOOK = 0.5
+_FIRST_LOOK_ELSEWHERE = 0.5
+_LONGEST_LOOK_ELSEWHERE = 3.0
 _SLOWER = 1.5
-"""Seconds between two looks at what others run, and how they grow."""
+"""Seconds between two looks at what others run, here and in other homes, and how they grow."""
 
 _WORTH_TELLING = 0.2
 """Seconds of waiting before it is told of: what has run is recorded in batches, and nearly all waits are for that."""
@@ -48,13 +51,18 @@ def _holder(claim: Claim) -> Process:
 
 
 class _Waiting(Struct):
-    """A step that another run is running."""
+    """A step that another run is running.
+
+    Attributes:
+        told: The run that has been named as the one that is waited for.
+        elsewhere: Whether it is a run of another home.
+    """
 
     version: str
     holder: Claim
     since: float
     told: str = ""
-    """The run that has been named as the one that is waited for."""
+    elsewhere: bool = False
 
 
 class Claims:
@@ -66,6 +74,7 @@ class Claims:
         within: The runs by whose steps this one was started: they wait for it, and must not be waited for.
         on_wait: Told a step and whose claim it waits for, once that is worth telling.
         lease: Seconds that a claim holds.
+        shared: The claims that other homes see; None where there are none.
         process: This one.
         is_there: Whether a process runs; None where it cannot be seen.
         clock: Seconds that only grow.
@@ -80,6 +89,7 @@ class Claims:
         within: Collection[str] = (),
         on_wait: Callable[[str, Claim], None],
         lease: float | None = None,
+        shared: SharedClaims | None = None,
         process: Process | None = None,
         is_there: Callable[[Process], bool | None] = is_there,
         clock: Callable[[], float] = monotonic,
@@ -90,6 +100,7 @@ class Claims:
         self._within = within
         self._on_wait = on_wait
         self._lease = LEASE_SECONDS if lease is None else lease
+        self._shared = shared
         self._process = process
         self._is_there = is_there
         self._clock = clock
@@ -101,14 +112,17 @@ class Claims:
         self._pause = _FIRST_LOOK
         self._run_out: dict[Claim, float] = {}
         """When claims of processes that are there were first seen to have run out."""
+        self._look_elsewhere_at = 0.0
+        self._pause_elsewhere = _FIRST_LOOK_ELSEWHERE
 
-    def take(self, key: str, version: str, since: int | None) -> Claim | Made | None:
+    def take(self, key: str, version: str, since: int | None, *, shares: bool = False) -> Claim | Made | None:
         """Claim a step's version just before it starts.
 
         Args:
             key: The step.
             version: Its version.
             since: The mark after which it may have been made by another run; None where that is no reason not to run.
+            shares: Whether runs of other homes may want it too.
 
         Returns:
             None where the step is to run; the claim that it waits for, until `look` gives it back; or which run has
@@ -134,7 +148,7 @@ class Claims:
                 if not self._mine:
                     self._renew_at = now + self._lease / _RENEWALS
                 self._mine.add(version)
-                return None
+                return self._take_elsewhere(key, wanted) if shares else None
             if answer.run_id in self._within:
                 return None
             if not self._is_gone(answer):
@@ -142,22 +156,45 @@ class Claims:
                 return answer
             gone = answer
 
+    def _take_elsewhere(self, key: str, wanted: Claim) -> Claim | None:
+        """Claim for all homes what has been claimed in this one; while another home has it, this one's claim stays."""
+        holder = self._shared.take(wanted) if self._shared is not None else None
+        if holder is None or holder.run_id in self._within:
+            return None
+        self._waiting[key] = _Waiting(wanted.version, holder, self._clock(), elsewhere=True)
+        self._pause_elsewhere = _FIRST_LOOK_ELSEWHERE
+        self._look_elsewhere_at = self._clock() + self._pause_elsewhere
+        return holder
+
+    def is_shared(self, version: str) -> bool:
+        """Whether this run has claimed a version for all homes."""
+        return self._shared is not None and self._shared.is_held(version)
+
     def stored(self, version: str | None) -> bool:
         """Take note that a version is stored, and say whether it was claimed; the claim ends when it is recorded."""
-        if version not in self._mine:
+        if version is None or version not in self._mine:
             return False
         self._mine.discard(version)
+        self._release_elsewhere([version])
         return True
+
+    def _release_elsewhere(self, versions: Iterable[str]) -> None:
+        if self._shared is not None:
+            for version in versions:
+                self._shared.release(version)
 
     def release(self, version: str | None) -> None:
         """End the claim on a version that was not stored, if there is one."""
-        if version in self._mine:
+        if version is not None and version in self._mine:
             self._mine.discard(version)
+            self._release_elsewhere([version])
             self._store.release_claims(self._run_id, [version])
 
     def close(self) -> None:
         """End all claims that are left, as after an interrupt."""
         left, self._mine = self._mine, set()
+        if self._shared is not None:
+            self._shared.close()
         if left:
             self._store.release_claims(self._run_id, left)
 
@@ -167,6 +204,10 @@ class Claims:
         if self._mine and now >= self._renew_at:
             self._store.renew_claims(self._run_id, now, now + self._lease)
             self._renew_at = now + self._lease / _RENEWALS
+            if self._shared is not None:
+                self._shared.renew()
+        if self._shared is not None:
+            self._shared.flush_if_due()
 
     # Waiting for others
 
@@ -178,27 +219,48 @@ class Claims:
     @property
     def next_look(self) -> float | None:
         """When to look again at what is waited for, on the clock; None where nothing is."""
-        return self._look_at if self._waiting else None
+        times = [self._look_elsewhere_at if each.elsewhere else self._look_at for each in self._waiting.values()]
+        return min(times) if times else None
 
     def look(self) -> list[str]:
         """Look, where it is time, and give the steps that need not wait any longer; they have to be claimed again."""
-        if not self._waiting or self._clock() < self._look_at:
-            return []
-        claims = self._store.claims([each.version for each in self._waiting.values()])
-        free: list[str] = []
-        for key, waiting in list(self._waiting.items()):
+        free = self._look_elsewhere()
+        here = {key: each for key, each in self._waiting.items() if not each.elsewhere}
+        if not here or self._clock() < self._look_at:
+            return free
+        claims = self._store.claims([each.version for each in here.values()])
+        for key, waiting in here.items():
             holder = claims.get(waiting.version)
             if holder is None or self._is_gone(holder):
                 del self._waiting[key]
                 free.append(key)
                 continue
             waiting.holder = holder
-            if waiting.told != holder.run_id and self._clock() - waiting.since >= _WORTH_TELLING:
-                waiting.told = holder.run_id
-                self._on_wait(key, holder)
+            self._tell(key, waiting)
         self._pause = _FIRST_LOOK if free else min(self._pause * _SLOWER, _LONGEST_LOOK)
         self._look_at = self._clock() + self._pause
         return free
+
+    def _look_elsewhere(self) -> list[str]:
+        there = {key: each for key, each in self._waiting.items() if each.elsewhere}
+        if not there or self._shared is None or self._clock() < self._look_elsewhere_at:
+            return []
+        free = self._shared.free([each.version for each in there.values()])
+        found = [key for key, each in there.items() if each.version in free]
+        for key, waiting in there.items():
+            if waiting.version in free:
+                del self._waiting[key]
+            else:
+                self._tell(key, waiting)
+        grown = min(self._pause_elsewhere * _SLOWER, _LONGEST_LOOK_ELSEWHERE)
+        self._pause_elsewhere = _FIRST_LOOK_ELSEWHERE if found else grown
+        self._look_elsewhere_at = self._clock() + self._pause_elsewhere
+        return found
+
+    def _tell(self, key: str, waiting: _Waiting) -> None:
+        if waiting.told != waiting.holder.run_id and self._clock() - waiting.since >= _WORTH_TELLING:
+            waiting.told = waiting.holder.run_id
+            self._on_wait(key, waiting.holder)
 
     def _wait(self, key: str, holder: Claim) -> None:
         self._waiting[key] = _Waiting(holder.version, holder, self._clock())

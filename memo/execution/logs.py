@@ -15,12 +15,15 @@ _LONGEST_NAME = 200
 
 
 class _RunLogHandler(logging.Handler):
-    """Keeps what is logged through ``context.log`` as events of the step that is running."""
+    """Keeps what is logged through ``context.log`` as events of the step that is running; shows what concerns none."""
 
     def emit(self, record: logging.LogRecord) -> None:
         attempt = CURRENT.get()
         if attempt is not None:
             attempt.event(EventType.LOG, record.getMessage(), {"level": record.levelname})
+        elif record.levelno >= logging.WARNING and logging.lastResort and not logging.getLogger().handlers:
+            # As it would have been without this handler.
+            logging.lastResort.handle(record)
 
 
 class RunLog:

@@ -21,7 +21,7 @@ from memo.tags import PRIORITY_TAG, whole_number
 from memo.versioning import content_key, recipe_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from memo.contracts.executor import Executor, StepOutcome
     from memo.contracts.run_store import History, OutputRecord
@@ -65,6 +65,7 @@ class RunLoop:
         history: The catalog, asked what is stored under a content key; None without memoization.
         recorder: Told what happens.
         claims: What is claimed so that no other run of the home runs it too; None where no run could know.
+        shared: The steps whose stored outputs are in the shared place; None where nothing is put there.
         clock: Seconds that only grow, for retries.
         random: A number from 0 to 1, for their jitter.
     """
@@ -80,6 +81,7 @@ class RunLoop:
         history: History | None,
         recorder: Recorder,
         claims: Claims | None = None,
+        shared: Iterable[str] | None = None,
         clock: Callable[[], float] = monotonic,
         random: Callable[[], float] | None = None,
     ) -> None:
@@ -91,6 +93,7 @@ class RunLoop:
         self.history = history
         self.recorder = recorder
         self.claims = claims
+        self.shared = None if shared is None else set(shared)
         self.clock = clock
         self.random = random
         self.outcomes: dict[str, str] = dict.fromkeys(plan.steps, "")
@@ -103,6 +106,7 @@ class RunLoop:
         self._phase: dict[str, Phase] = {}
         self._attempt: dict[str, int] = {}
         self._losses: dict[str, int] = {}
+        self._lost: set[str] = set()
         self._waits_for: dict[str, set[str]] = {}
         self._waiters: dict[str, list[str]] = {}
         self._to_advance: deque[str] = deque()
@@ -267,12 +271,15 @@ class RunLoop:
         assert self.history is not None
         self.addresses[key] = self.storage.addresses(self.job.steps[key], version)
         self._digests[key] = self.history.content_digests([version]).get(version, {})
+        self._note_shared(key, version)
         self.reasons[key] = f"{Reason.MADE_MEANWHILE.value}: run {run_id}"
         self._reused(key, {"reason": Reason.MADE_MEANWHILE.value, "detail": f"run {run_id}", "stored_as": version})
 
     def _reuse_twin(self, key: str, owner: str) -> None:
         self.addresses[key] = self.addresses[owner]
         self._digests[key] = self._digests.get(owner, {})
+        if self.shared is not None and owner in self.shared:
+            self.shared.add(key)
         version = self.plan.steps[key].version
         self._reused(key, {"reason": Reason.SAME_VERSION.value, "detail": owner, "stored_as": version})
 
@@ -292,6 +299,7 @@ class RunLoop:
         if stored_as is None or stored_as in self.plan.unfinished or not self.storage.stored([(step, stored_as)])[0]:
             return False
         self._digests[key] = self.history.content_digests([stored_as]).get(stored_as, {})
+        self._note_shared(key, stored_as)
         if stored_as != versions.steps[key].version:
             self.recorder.aliases(
                 [(self.run_id, key, versions.steps[key].version, stored_as, recipe_of(key, versions))]
@@ -336,9 +344,10 @@ class RunLoop:
             return True
         while True:
             since = None if planned.reason is Reason.FORCED else self._marks.get(key, self.plan.mark)
-            answer = self.claims.take(key, planned.version, since)
+            shares = self._may_share(key)
+            answer = self.claims.take(key, planned.version, since, shares=shares)
             if answer is None:
-                return True
+                return not shares or since is None or not self._made_elsewhere(key, planned.version)
             if isinstance(answer, Claim):
                 self._phase[key] = Phase.HELD
                 return False
@@ -346,6 +355,25 @@ class RunLoop:
                 self._reuse_made(key, planned.version, answer.run_id)
                 return False
             self._marks[key] = answer.mark
+
+    def _made_elsewhere(self, key: str, version: str) -> bool:
+        """Reuse a step that another home has made since the plan was; asked once it is claimed for all homes."""
+        assert self.claims is not None
+        versions, step = self.plan.versions, self.job.steps[key]
+        if versions is None or not self.claims.is_shared(version):
+            return False
+        found = self.storage.made_elsewhere(step, version, content_key(versions.steps[key], self._digest_of))
+        if found is None:
+            return False
+        self._digests[key], run_id = found
+        self.claims.release(version)
+        self.addresses[key] = self.storage.addresses(step, version)
+        assert self.shared is not None
+        self.shared.add(key)
+        detail = f"run {run_id} of another home"
+        self.reasons[key] = f"{Reason.MADE_MEANWHILE.value}: {detail}"
+        self._reused(key, {"reason": Reason.MADE_MEANWHILE.value, "detail": detail, "stored_as": version})
+        return True
 
     @property
     def _is_held_up(self) -> bool:
@@ -368,7 +396,25 @@ class RunLoop:
             versions.looks(key) if versions is not None else (),
             is_compared=versions is not None,
             local_key=found.local_key if found is not None else None,
+            shares=version is not None and self._may_share(key),
+            replaces=key in self.plan.forced or planned.reason is Reason.OUTPUT_MISSING or key in self._lost,
         )
+
+    def _may_share(self, key: str) -> bool:
+        step = self.job.steps[key]
+        return self.shared is not None and self.storage.shares(step) and all(map(self._is_shared, step.parents()))
+
+    def _is_shared(self, key: str) -> bool:
+        """Whether what a step gave is in the shared place, or is nothing that could be there.
+
+        What is made of anything else stays here: others would have it, and not what it was made of.
+        """
+        return self.shared is not None and (key in self.shared or not self.storage.shares(self.job.steps[key]))
+
+    def _note_shared(self, key: str, version: str) -> None:
+        assert self.history is not None
+        if self.shared is not None and self.history.shared([version]):
+            self.shared.add(key)
 
     def _patience(self) -> float | None:
         """How long to wait for outcomes: until the next step has rested, or another run may have ended, or for ever."""
@@ -413,6 +459,8 @@ class RunLoop:
             for record in outputs
         }
         self._digests[key] = {record.name: record.content_digest for record in outputs}
+        if self.shared is not None:
+            (self.shared.add if all(record.shared for record in outputs) else self.shared.discard)(key)
         versions = self.plan.versions
         memoized = versions is not None and planned.reason is not Reason.NOT_MEMOIZABLE
         texts: dict[str, str] = {}
@@ -461,6 +509,7 @@ class RunLoop:
             self._event(EventType.STEP_FAILURE, key, message=message, error=outcome.error)
             self._fail(key, outcome)
             return
+        self._lost.update(lost)
         for each in lost:
             if self.history is not None:
                 # What was made before now is what was lost.

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from memo.contracts.run_store import Materialization, Recipe, RunStore
     from memo.events import Event
+    from memo.execution.sharing import SharedHistory
 
 _SECONDS_BETWEEN_WRITES = 0.05
 
@@ -25,13 +26,17 @@ class _Batch:
         self.claimed: set[str] = set()
         self.aliases: list[tuple[str, str, str, str, Recipe | None]] = []
 
-    def write(self, store: RunStore) -> None:
+    def write(self, store: RunStore, shared: SharedHistory | None) -> None:
         """Write it; what has been written is not written again if a later part fails."""
         if self.materializations:
             store.add_materializations(self.materializations, self.sources, claimed=self.claimed)
+            if shared is not None:
+                shared.add(self.materializations, self.sources)
             self.materializations = []
         if self.aliases:
             store.add_aliases(self.aliases)
+            if shared is not None:
+                shared.add(aliases=[alias for _, *alias in self.aliases])
             self.aliases = []
         if self.events:
             store.add_events(self.events)
@@ -47,11 +52,15 @@ class Recorder:
     Args:
         store: The catalog; None where the run leaves nothing behind.
         listen: Told every event as it happens.
+        shared: Told what has been recorded, where it is shared with other homes.
     """
 
-    def __init__(self, store: RunStore | None, listen: Callable[[Event], None]) -> None:
+    def __init__(
+        self, store: RunStore | None, listen: Callable[[Event], None], shared: SharedHistory | None = None
+    ) -> None:
         self._store = store
         self._listen = listen
+        self._shared = shared
         self.events: list[Event] = []
         self._batch = _Batch()
         self._gathering = Lock()
@@ -102,7 +111,7 @@ class Recorder:
                 batch, self._batch = self._batch, _Batch()
             try:
                 if self._store is not None:
-                    batch.write(self._store)
+                    batch.write(self._store, self._shared)
             except BaseException:
                 self._put_back(batch)
                 raise

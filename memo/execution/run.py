@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from memo.events import Event, EventType, RunStatus
-from memo.execution.claims import Claims
+from memo.execution.claims import LEASE_SECONDS, Claims
 from memo.execution.keeping import Keeper
 from memo.execution.loop import RunLoop
+from memo.execution.processes import this_process
 from memo.execution.recording import Recorder
 from memo.execution.result import RunResult
+from memo.execution.shared_claims import SharedClaims
+from memo.execution.sharing import SharedHistory, told_of
 from memo.execution.step import CURRENT
 from memo.versioning import recipe_of
 
@@ -23,7 +26,9 @@ if TYPE_CHECKING:
 
     from memo.contracts.executor import Address, Executor
     from memo.contracts.run_store import Claim, History, RunRecord, RunStore
+    from memo.contracts.sharing import SharingIOManager
     from memo.execution.environment import RunEnvironment
+    from memo.execution.sharing import Shared
     from memo.execution.storage import StepStorage
     from memo.planning import Plan
 
@@ -47,6 +52,7 @@ def carry_out(
     record: RunRecord,
     listen: Callable[[Event], None],
     load: Callable[[Address], Any],
+    shared: Shared | None = None,
 ) -> tuple[RunResult, RunLoop]:
     """Run a plan and record it.
 
@@ -63,18 +69,20 @@ def carry_out(
         record: The run as it starts.
         listen: Told every event as it happens.
         load: Loads an output for the result.
+        shared: What is known of the shared place; None where nothing is put there.
 
     Raises:
         KeyboardInterrupt: Passed on, after the run has been recorded as canceled.
     """
     if plan.versions is not None:
         record = replace(record, versions={key: step.version for key, step in plan.versions.steps.items()})
-    recorder = Recorder(store, listen)
+    telling = _telling(plan, storage, store, record, shared)
+    recorder = Recorder(store, listen, telling)
     if store is not None and not plan.is_null:
         store.add_run(replace(record, steps=_steps(plan, dict.fromkeys(plan.steps, ""))))
     recorder.event(Event(EventType.RUN_START, record.run_id, record.started_at))
     running = executor(recorder.event)
-    claims = _claims(plan, store, recorder, record.run_id)
+    claims = _claims(plan, store, recorder, record.run_id, storage.sharing if shared is not None else None)
     keeper = Keeper(recorder, claims) if claims is not None else None
     loop = RunLoop(
         environment.job,
@@ -85,6 +93,7 @@ def carry_out(
         history=history,
         recorder=recorder,
         claims=claims,
+        shared=shared.steps if shared is not None else None,
     )
     status = RunStatus.CANCELED
     try:
@@ -111,24 +120,47 @@ def carry_out(
             if claims is not None:
                 claims.close()
             store.add_run(ended)
+            if telling is not None:
+                telling.end(ended)
     job = environment.job
     inputs = {**job.input_defaults, **environment.config.job_inputs}
     return RunResult(job, plan, ended, recorder.events, loop.addresses, loop.errors, inputs, load), loop
 
 
-def _claims(plan: Plan, store: RunStore | None, recorder: Recorder, run_id: str) -> Claims | None:
-    """The claims of a run, where it may run what another run of the home may want too."""
+def _telling(
+    plan: Plan, storage: StepStorage, store: RunStore | None, record: RunRecord, shared: Shared | None
+) -> SharedHistory | None:
+    """What tells other homes of a run, where it has anything to tell."""
+    if store is None or shared is None or storage.sharing is None or not storage.sharing.objects.takes:
+        return None
+    if plan.is_null and not (shared.put or plan.aliases):
+        return None
+    telling = SharedHistory(storage.sharing.objects, store, record)
+    for run, made, sources in told_of(shared.put, store):
+        telling.tell_of(run, made, sources)
+    forced = [plan.steps[key].version for key in plan.forced]
+    telling.begin([version for version in forced if version is not None])
+    return telling
+
+
+def _claims(
+    plan: Plan, store: RunStore | None, recorder: Recorder, run_id: str, sharing: SharingIOManager | None
+) -> Claims | None:
+    """The claims of a run, where it may run what another run of the home may want too, or one of another home."""
     if store is None or plan.versions is None or plan.is_null:
         return None
 
     def tell(key: str, claim: Claim) -> None:
         named = f", which is running it as {claim.step_key!r}" if claim.step_key != key else ", which is running it"
-        message = f"waits for run {claim.run_id} (pid {claim.pid}){named}"
+        host = claim.host.partition(" ")[0]
+        at = f"pid {claim.pid}" if claim.host == this_process().host else f"pid {claim.pid} on {host}"
+        message = f"waits for run {claim.run_id} ({at}){named}"
         data = {"for_run": claim.run_id, "pid": claim.pid, "host": claim.host, "step": claim.step_key}
         recorder.event(Event(EventType.STEP_WAITING, run_id, time(), key, message=message, data=data))
 
     outer = CURRENT.get()
-    return Claims(store, run_id, within=outer.within if outer is not None else (), on_wait=tell)
+    shared = SharedClaims(sharing.objects, lease=LEASE_SECONDS) if sharing is not None else None
+    return Claims(store, run_id, within=outer.within if outer is not None else (), on_wait=tell, shared=shared)
 
 
 def _steps(

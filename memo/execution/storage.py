@@ -12,6 +12,7 @@ from memo.content import content_digest
 from memo.contracts.executor import Address
 from memo.contracts.io_manager import InputContext, MemoizableIOManager, OutputContext, Provenance, run_log
 from memo.contracts.run_store import OutputRecord
+from memo.contracts.sharing import SharingIOManager
 from memo.errors import OutputLostError
 from memo.execution.environment import MARKERS
 from memo.execution.streams import Digested, is_stream
@@ -163,6 +164,7 @@ class StepStorage:
             version=version,
             run_id=task.run_id,
             provenance=provenance,
+            task=task,
             on_event=on_event,
         )
         if is_stream(value):
@@ -180,8 +182,9 @@ class StepStorage:
             for each in returned:
                 metadata.update(each)
         metadata.update(context.logged_metadata)
+        mark = None
         if not out.is_required:
-            self._mark(step, name, task, replace(provenance, content_digest=None, marks="value"))
+            mark = self._mark(step, name, task, replace(provenance, content_digest=None, marks="value"))
         stored = context.stored
         digest = context.provenance.content_digest
         if stored and stored.content_digest and task.is_compared:
@@ -195,6 +198,8 @@ class StepStorage:
             stored.digest if stored else None,
             stored.place if stored else None,
             out.io_manager_key,
+            shared=stored is not None and stored.shared and (mark is None or mark.shared),
+            replaced=stored is not None and stored.replaced,
         )
 
     def skip(self, step: Step, name: str, task: StepTask) -> OutputRecord:
@@ -202,7 +207,7 @@ class StepStorage:
         return self._mark(step, name, task, replace(self._provenance(task), marks="skipped"))
 
     def _mark(self, step: Step, name: str, task: StepTask, provenance: Provenance) -> OutputRecord:
-        version, kind = None, provenance.marks
+        version, kind, stored = None, provenance.marks, None
         assert kind is not None
         if task.version is not None:
             version = output_version(task.version, name)
@@ -214,9 +219,19 @@ class StepStorage:
                 run_id=task.run_id,
                 provenance=provenance,
                 marker=True,
+                task=task,
             )
             self._memoizable(MARKERS).handle_output(context, kind)
-        return OutputRecord(name, kind, version, io_manager_key=MARKERS)
+            stored = context.stored
+        return OutputRecord(
+            name,
+            kind,
+            version,
+            io_manager_key=MARKERS,
+            digest=stored.digest if stored is not None and stored.shared else None,
+            shared=stored is not None and stored.shared,
+            replaced=stored is not None and stored.replaced,
+        )
 
     def _provenance(
         self, task: StepTask, *, seconds: float | None = None, adopted_from: str | None = None
@@ -275,6 +290,7 @@ class StepStorage:
         run_id: str | None = None,
         provenance: Provenance | None = None,
         marker: bool = False,
+        task: StepTask | None = None,
         on_event: Callable[[str, dict[str, Any]], None] | None = None,
     ) -> OutputContext:
         """One output of a step as IO managers see it."""
@@ -293,8 +309,67 @@ class StepStorage:
             resource_config=config.resources.get(key),
             job_name=self._environment.job.name,
             provenance=provenance,
+            shares=task is not None and task.shares,
+            replaces=task is not None and task.replaces,
             on_event=on_event,
         )
+
+    # What sharing needs
+
+    def shares(self, step: Step) -> bool:
+        """Whether all that the step stores goes through IO managers that share it."""
+        return all(
+            isinstance(self._scope.get(MARKERS if out.is_nothing else out.io_manager_key), SharingIOManager)
+            for out in step.op.outs.values()
+        )
+
+    def share(self, step: Step, version: str) -> bool | None:
+        """Put the stored outputs of a step into the shared place; see `SharingIOManager.share`."""
+        answers: list[bool | None] = []
+        for name, address in self.addresses(step, version).items():
+            out = step.op.outs[name]
+            if out.is_nothing or not out.is_required:
+                answers.append(
+                    self._share(MARKERS, self.context(step, name, out, version=address.version, marker=True))
+                )
+            if address.kind == "value":
+                answers.append(self._share(out.io_manager_key, self.context(step, name, out, version=address.version)))
+        return None if None in answers else all(answers)
+
+    def _share(self, key: str, context: OutputContext) -> bool | None:
+        manager = self._scope.get(key)
+        assert isinstance(manager, SharingIOManager)
+        return manager.share([context])
+
+    def made_elsewhere(self, step: Step, version: str, content_key: str) -> tuple[dict[str, str | None], str] | None:
+        """What the shared place has of a step, if it was made of the same content.
+
+        Returns:
+            The digest of the content of each output, and the run that made it.
+        """
+        manager = self.sharing
+        assert manager is not None
+        run_id = ""
+        digests: dict[str, str | None] = {}
+        for name, out in step.op.outs.items():
+            is_marked = out.is_nothing or not out.is_required
+            at = output_version(version, name)
+            for marker in (True, False) if is_marked and not out.is_nothing else (is_marked,):
+                if not marker and is_marked and self.optional_kind(step, name, at) == "skipped":
+                    continue
+                (found,) = manager.there([self.context(step, name, out, version=at, marker=marker)])
+                if found is None or found.content_key != content_key:
+                    return None
+                run_id = found.run_id or run_id
+                if not marker:
+                    digests[name] = found.content_digest
+        return digests, run_id
+
+    @property
+    def sharing(self) -> SharingIOManager | None:
+        """The IO manager that knows of all shared outputs, whichever stored them; None where nothing is shared."""
+        markers = self._scope.get(MARKERS)
+        return markers if isinstance(markers, SharingIOManager) else None
 
     def _resources_of(self, key: str) -> Any:
         """What an IO manager's own definition requires, for the contexts it is shown."""

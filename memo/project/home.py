@@ -54,9 +54,13 @@ class Home:
         if self._catalog is None:
             from memo.catalog import Catalog
 
-            read_only = self.path.is_dir() and not os.access(self.path, os.W_OK)
-            self._catalog = Catalog.open(self.path / "catalog.db", read_only=read_only)
+            self._catalog = Catalog.open(self.path / "catalog.db", read_only=not self.is_writable)
         return self._catalog
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the folder can be written to, where it is there."""
+        return not self.path.is_dir() or os.access(self.path, os.W_OK)
 
     def make(self) -> None:
         """Make the folder where it is not there.

@@ -15,6 +15,7 @@ from memo.events import RunStatus
 from memo.execution.claims import forget_the_dead
 from memo.execution.logs import KeptOutput, RunLog
 from memo.execution.run import carry_out, new_run_id
+from memo.execution.sharing import share_stored
 from memo.execution.step import StepAttempt
 from memo.execution.storage import StepStorage
 from memo.project.preparing import prepare
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from memo.events import Event
     from memo.execution.loop import RunLoop
     from memo.execution.result import RunResult
+    from memo.execution.sharing import Shared
     from memo.planning import Plan
     from memo.project.home import Home
     from memo.project.preparing import Prepared, Wish
@@ -66,7 +68,8 @@ def launch(
     """
     started = time()
     run_id = _checked_run_id(run_id) if run_id is not None else new_run_id()
-    with prepare(job, wish, home=home, run_id=run_id) as prepared:
+    prepared, shared = _prepare(job, wish, home, run_id)
+    with prepared:
         if home is not None:
             home.make()
             prepared.stamps.keep(home.catalog)
@@ -99,7 +102,30 @@ def launch(
                 record=record,
                 listen=listen,
                 load=_loader(prepared),
+                shared=shared,
             )
+
+
+def _prepare(job: JobDefinition, wish: Wish, home: Home | None, run_id: str) -> tuple[Prepared, Shared | None]:
+    """Make the plan, once what it reuses is in the shared place.
+
+    Where another content is there than here, nobody can tell which the better one is: the step is made anew.
+    """
+    while True:
+        prepared = prepare(job, wish, home=home, run_id=run_id)
+        try:
+            manager = prepared.storage.sharing if home is not None and prepared.plan.versions is not None else None
+            if home is None or manager is None or not manager.objects.takes:
+                return prepared, None
+            home.make()
+            shared = share_stored(prepared.plan, job, prepared.storage, home.catalog)
+            if not shared.differing:
+                return prepared, shared
+            home.catalog.begin_replacing(run_id, shared.differing)
+        except BaseException:
+            prepared.scope.close()
+            raise
+        prepared.scope.close()
 
 
 def _checked_run_id(run_id: str) -> str:

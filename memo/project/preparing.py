@@ -13,6 +13,7 @@ from memo.definition.selection import select_steps
 from memo.execution.environment import RunEnvironment, make_environment
 from memo.execution.resources import ResourceScope
 from memo.execution.run import new_run_id
+from memo.execution.sharing import take_in
 from memo.execution.storage import StepStorage
 from memo.planning import Plan, Reason, Verdict, make_plan, plan_without_memoization
 from memo.tags import memoization_wish
@@ -116,6 +117,8 @@ def prepare(job: JobDefinition, wish: Wish, *, home: Home | None, run_id: str | 
     storage = StepStorage(environment, scope)
     stamps = Stamps(home.catalog if home else None)
     try:
+        if memoized and home is not None and home.storage.remote is not None and home.is_writable:
+            take_in(storage, home.catalog, job.name, before=home.make)
         plan = _plan(job, wish, environment, storage, home, stamps, memoized=memoized)
     except BaseException:
         scope.close()

@@ -169,6 +169,12 @@ CREATE UNIQUE INDEX acceptances_that_hold ON acceptances (version) WHERE revoked
 CREATE INDEX acceptances_revoked ON acceptances (stored_version)
             WHERE revoked_at IS NOT NULL
             ;
+CREATE TABLE foreign_runs (run_id TEXT PRIMARY KEY, host TEXT NOT NULL) WITHOUT ROWID;
+INSERT INTO "foreign_runs" VALUES('r9','build-7');
+CREATE TABLE shared (version TEXT PRIMARY KEY) WITHOUT ROWID;
+INSERT INTO "shared" VALUES('v2');
+CREATE TABLE segments (name TEXT PRIMARY KEY) WITHOUT ROWID;
+INSERT INTO "segments" VALUES('history/flights/1');
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('acceptances',2);
 COMMIT;

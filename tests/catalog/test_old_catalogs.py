@@ -155,4 +155,6 @@ def test_a_catalog_of_the_first_schema_is_read_whole(path: Path) -> None:
             "v6": Claim("v6", "r3", "fit", "desk 1c4e pid:[4026531836]", 4712, "98765", 1037.5),
         }
         assert catalog.mark() == 3
+        assert catalog.shared(["v1", "v2"]) == {"v2"}
+        assert catalog.seen_segments(["history/flights/1", "history/flights/2"]) == {"history/flights/1"}
         assert catalog.adopted() == {"v2": Adoption("v2", "r2", {"result": "old.parquet"}, 1006.0)}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Literal
 
-from msgspec import Struct
+from msgspec import DecodeError, Struct
 from msgspec.json import Decoder, Encoder
 
 from memo.hashing import digest
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from memo_iomanagers.encodings.encoding import Writable
     from memo_iomanagers.stored import Stored
 
-__all__ = ["PathEncoding"]
+__all__ = ["PathEncoding", "restore_seals"]
 
 _CHUNK = 1 << 20
 _TEXT = "str"
@@ -206,7 +206,10 @@ def _entries(stored: Stored) -> list[Entry]:
     Raises:
         ValueError: It does not, or it is none.
     """
-    entries = _decoder.decode(stored.read())
+    return _checked(_decoder.decode(stored.read()))
+
+
+def _checked(entries: list[Entry]) -> list[Entry]:
     root = entries[0].path if entries else ""
     for entry in entries:
         parts = entry.path.split("/")
@@ -300,6 +303,41 @@ def _check_far(entry: Entry, key: str, stored: Stored) -> None:
         raise ValueError(f"tells of {entry.path!r}, which is gone") from None
     if found != (entry.size, entry.digest):
         raise ValueError(f"tells of {entry.path!r}, which does not hold what was stored: its digest differs")
+
+
+def restore_seals(listing: bytes, folder: str, fetch: Callable[[str, str], None]) -> None:
+    """Rebuild the folder of a listing of this machine's kind, file by file, each with the seal that the listing tells.
+
+    Args:
+        listing: What stands in the data file.
+        folder: An empty one.
+        fetch: Given a file's path below the folder that was kept and where to put it, puts it there.
+
+    Raises:
+        ValueError: A file is not what the listing tells, or the listing is none.
+        FileNotFoundError: One is gone.
+    """
+    try:
+        entries = _checked(_decoder.decode(listing))
+    except DecodeError as error:
+        raise ValueError(f"is no whole listing ({error})") from None
+    for entry in entries:
+        path = f"{folder}/{entry.path}"
+        if entry.kind == "folder":
+            os.mkdir(path)
+        elif entry.kind == "file":
+            fetch(entry.path, path)
+            with open(path, "rb") as file:
+                if digest_of(file, entry.size) != (entry.size, entry.digest):
+                    raise ValueError(
+                        f"tells of {entry.path!r}, which does not hold what was stored: its digest differs"
+                    )
+            os.chmod(path, 0o555 if entry.executable else 0o444)
+            if entry.mtime_ns is not None:
+                os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
+    for entry in entries:  # last, so that nothing is written through one
+        if entry.kind == "link":
+            os.symlink(entry.target, f"{folder}/{entry.path}")
 
 
 def _fetch(entries: list[Entry], stored: Stored) -> str:
