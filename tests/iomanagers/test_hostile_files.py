@@ -17,6 +17,7 @@ from xxhash import xxh3_128_hexdigest
 from memo.contracts.io_manager import InputContext, OutputContext
 from memo.errors import OutputLostError
 from memo_iomanagers.filesystem import FsIOManager
+from memo_iomanagers.manifest import sealed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,12 +33,18 @@ def load(io_manager: FsIOManager) -> Any:
     return io_manager.load_input(InputContext("value", output()))
 
 
+def resealed(manifest: dict[str, Any]) -> bytes:
+    """A manifest that is whole, whatever it says."""
+    manifest.pop("check")
+    return sealed(json.dumps(manifest).encode())
+
+
 def replace_data(folder: Path, data: bytes) -> None:
     manifest = next(path for path in folder.rglob("*.json") if path.read_bytes().startswith(b'{"format"'))
     said = json.loads(manifest.read_bytes())
     said |= {"size": len(data), "digest": xxh3_128_hexdigest(data)}
     next(folder.rglob(said["data"])).write_bytes(data)
-    manifest.write_text(json.dumps(said))
+    manifest.write_bytes(resealed(said))
 
 
 @pytest.mark.parametrize("dtype", ["O", [("a", "O"), ("b", "i8")]])
@@ -126,6 +133,6 @@ def test_nor_where_they_are_fetched(counting: type[CountingFileSystem], tmp_path
     data = json.dumps(entries).encode()
     system.pipe_file(next(name for name in counting.store if name.endswith(said["data"])), data)
     said |= {"size": len(data), "digest": xxh3_128_hexdigest(data)}
-    system.pipe_file(manifest, json.dumps(said).encode())
+    system.pipe_file(manifest, resealed(said))
     with pytest.raises(OutputLostError, match="leads out of its folder"):
         load(io_manager)

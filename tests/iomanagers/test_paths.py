@@ -187,6 +187,11 @@ def test_a_copy_elsewhere_that_is_damaged_is_a_miss(written: Path) -> None:
         memory.pipe_file(name, bytes(200_000))
         with pytest.raises(OutputLostError, match=r"weights\.bin', which does not hold what was stored"):
             get(FsIOManager("memory://damaged", "path"))
+        with pytest.raises(OutputLostError, match="is not stored"):  # it has been set aside
+            get(FsIOManager("memory://damaged", "path"))
+
+        FsIOManager("memory://damaged", "path").handle_output(CONTEXT, written)
+        (name,) = [each for each in memory.find("/damaged") if memory.size(each) == 200_000 and each != name]
         memory.rm_file(name)
         with pytest.raises(OutputLostError, match=r"weights\.bin', which is gone"):
             get(FsIOManager("memory://damaged", "path"))

@@ -21,6 +21,7 @@ from memo.contracts.io_manager import InputContext, OutputContext, Provenance, S
 from memo.errors import OutputLostError, StorageError
 from memo_iomanagers import signing
 from memo_iomanagers.filesystem import FsIOManager
+from memo_iomanagers.manifest import sealed
 from memo_iomanagers.offered import FS, PATH, TEXT
 from memo_iomanagers.signing import SignatureError, SigningKey, key_of, sign, verify
 from memo_iomanagers.stored import Stored
@@ -187,7 +188,8 @@ def test_no_field_of_a_manifest_can_be_changed(signed: FsIOManager, folder: Path
     forged = {**before, **change, "signature": change.get("signature", signature)}
     if forged["signature"] is None:
         del forged["signature"]
-    manifest.write_text(json.dumps(forged, separators=(",", ":")))
+    forged.pop("check", None)
+    manifest.write_bytes(sealed(json.dumps(forged, separators=(",", ":")).encode()))
     assert not fits(folder, output())
 
 
@@ -240,7 +242,8 @@ def forge(manifest: Path, canary: Path, *, keep: tuple[str, ...] = ()) -> None:
     for field in ("sha256", "signature"):
         if field not in keep:
             forged.pop(field, None)
-    manifest.write_text(json.dumps(forged, separators=(",", ":")))
+    forged.pop("check", None)
+    manifest.write_bytes(sealed(json.dumps(forged, separators=(",", ":")).encode()))
 
 
 @pytest.mark.parametrize("keep", [(), ("sha256", "signature"), ("signature",)])
@@ -430,7 +433,8 @@ def test_what_is_stored_anew_takes_the_place_of_what_is_not_signed(folder: Path,
     FsIOManager(folder).handle_output(output(), b"old" * LARGE)
     signed.handle_output(output(), b"new")
     assert load(signed, output()) == b"new"
-    assert len([path for path in folder.rglob("*") if path.is_file()]) == 2
+    kept = [path for top in ("versioned", "data") for path in (folder / top).rglob("*") if path.is_file()]
+    assert len(kept) == 2
 
 
 def test_far_away_too(counting: type[CountingFileSystem], said: Callable[[], list[str]]) -> None:
@@ -623,7 +627,8 @@ def bombs(workspace: Workspace, canary: Path, *, key: bytes | None = None) -> No
         data.write_bytes(bomb)
         forged = {**said, "encoding": "pickle", "size": len(bomb), "digest": xxh3_128_hexdigest(bomb)}
         forged.pop("signature", None)
-        manifest.write_text(json.dumps(forged, separators=(",", ":")))
+        forged.pop("check", None)
+        manifest.write_bytes(sealed(json.dumps(forged, separators=(",", ":")).encode()))
 
 
 WITH_KEY = {"MEMO_SIGNING_KEY": KEY.decode()}

@@ -82,7 +82,7 @@ def test_each_byte_of_a_manifest_and_of_small_data_counts(io_manager: FsIOManage
     io_manager.handle_output(output(), {"a": [1, 2.5]})
     assert io_manager.examine(one(io_manager)) is None
     flips = 0
-    for path in files(folder):
+    for path in [path for top in ("versioned", "data") for path in files(folder / top)]:
         for at in range(path.stat().st_size):
             flip(path, at)
             found = one(io_manager)
