@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 DEMO_READY := $(VENV)/.ready-demo
 TESTS := tests
 
-.PHONY: demo test test-s3 check pytest bench format clean
+.PHONY: demo test test-s3 check pytest bench bench-full guard format clean
 
 demo: $(DEMO_READY)
 	$(BIN)/python examples/flights/demo.py
@@ -28,17 +28,22 @@ check: $(READY)
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+# Minutes, and hours: the report is .bench/report.html. The second writes the figures of README and docs.
 bench: $(READY)
-	$(BIN)/python benchmarks/null_run.py
-	$(BIN)/python benchmarks/source_versions.py
-	$(BIN)/python benchmarks/reuse.py
+	$(BIN)/python -m benchmarks
+
+bench-full: $(READY)
+	$(BIN)/python -m benchmarks --full --publish
+
+guard: $(READY)
+	$(BIN)/python -m benchmarks.guard
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .venv-* .memo .memo-demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-* .bench .memo .memo-demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(UV):

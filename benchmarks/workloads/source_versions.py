@@ -6,37 +6,43 @@ it, then takes the versions once (cold: the strategy's own import included) and 
 in the same process, stand two floors: sha1 of `inspect.getsource` of the ops alone, which is what Dagster's strategy
 took, and `dis.get_instructions` over every code object that is reached.
 
-Prints milliseconds of wall and CPU time as medians over fresh processes, and ratios. Exits 1 where an op takes more
-CPU time than 1 ms cold or 50 us warm.
+Budget: 1 ms of CPU time an op cold, 50 us warm.
 """
 
 from __future__ import annotations
 
-import argparse
 import dis
 import hashlib
 import importlib
 import importlib.util
 import inspect
 import json
+import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks.measuring import measure
+from benchmarks.results import Result
+from benchmarks.workloads.runs import memo_environment
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from benchmarks.session import Session
 
 PACKAGE = "versioned"
 WARM_PLANS = 15
 """Plans after the first in each process."""
 
-BUDGET_US = {"cold": 1000, "warm": 50}
-"""CPU microseconds an op."""
+OPS, MODULES = 1_000, 50
+QUICK_REPEATS, FULL_REPEATS = 2, 9
+WORKLOAD = "source versions"
 
 HEAD = """\
 import json
@@ -203,7 +209,6 @@ def measure_here(modules: int) -> dict[str, Any]:
     cold = timed(plan)
     assert len({found.version for found in plan()}) == len(ops), "ops that differ have the same version"
     return {
-        "codes": len(codes),
         "cold": cold,
         "warm": middle(timed(plan) for _ in range(WARM_PLANS)),
         "getsource cold": timed(get_sources),
@@ -212,58 +217,24 @@ def measure_here(modules: int) -> dict[str, Any]:
     }
 
 
-def measure(ops: int, modules: int, repeats: int) -> dict[str, Any]:
-    """Measure in fresh processes; gives the medians over them."""
-    with tempfile.TemporaryDirectory() as name:
-        write(Path(name), ops, modules)
-        command = [sys.executable, __file__, "--here", str(modules)]
-        found: list[dict[str, Any]] = []
-        for _ in range(repeats + 1):
-            done = subprocess.run(command, cwd=name, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
-            found.append(json.loads(done.stdout))
-    found = found[1:]  # the first one compiled the package
-    codes = found[0].pop("codes")
-    times = {what: middle(each[what] for each in found) for what in found[0] if what != "codes"}
-    return {"ops": ops, "modules": modules, "repeats": repeats, "codes": codes, "ms": times}
-
-
-def show(found: dict[str, Any]) -> None:
-    """Print the table."""
-    ops, times = found["ops"], found["ms"]
-    print(f"{ops} ops in {found['modules']} modules, {found['codes']} code objects; milliseconds, median of ", end="")
-    print(f"{found['repeats']} processes")
-    print(f"{'':16}{'wall':>9}{'CPU':>9}{'CPU us/op':>11}")
-    for what, each in times.items():
-        print(f"{what:16}{each['wall']:>9.1f}{each['cpu']:>9.1f}{each['cpu'] * 1000 / ops:>11.1f}")
-    for what in ("cold", "warm"):
-        ours = times[what]["cpu"]
-        ratios = [f"{ours / times[floor]['cpu']:.2f} x {floor}" for floor in (f"getsource {what}", "dis")]
-        print(f"{what}: {', '.join(ratios)} (CPU)")
-
-
-def main() -> int:
-    """Measure and compare."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("ops", type=int, nargs="?", default=1000)
-    parser.add_argument("modules", type=int, nargs="?", default=50)
-    parser.add_argument("repeats", type=int, nargs="?", default=7)
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    parser.add_argument("--here", type=int, metavar="MODULES", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.here:
-        sys.path.insert(0, str(Path.cwd()))
-        print(json.dumps(measure_here(options.here)))
-        return 0
-    found = measure(options.ops, options.modules, options.repeats)
-    if options.json:
-        print(json.dumps(found, indent=2))
-    else:
-        show(found)
-    spent = {what: found["ms"][what]["cpu"] * 1000 / options.ops for what in BUDGET_US}
-    return 0 if all(spent[what] <= BUDGET_US[what] for what in BUDGET_US) else 1
+def measure_source_versions(session: Session) -> None:
+    """Measure in fresh processes."""
+    repeats = FULL_REPEATS if session.is_full else QUICK_REPEATS
+    with session.folder("versions") as folder:
+        write(folder, OPS, MODULES)
+        command = [sys.executable, str(Path(__file__)), str(MODULES)]
+        for number in range(repeats + 1):
+            session.say(f"source versions, round {number}")
+            measured = measure(command, folder, limit=300, environment=memo_environment("memo"))
+            if measured.problem:
+                session.add(Result(WORKLOAD, "memo", "cold", size=OPS, problem=measured.problem))
+                return
+            if number:  # the first one compiled the package
+                for what, took in json.loads(measured.output.splitlines()[-1]).items():
+                    cpu, wall = took["cpu"] / 1000, took["wall"] / 1000
+                    session.add(Result(WORKLOAD, "memo", what, size=OPS, round=number, cpu=cpu, wall=wall))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.path.insert(0, os.getcwd())
+    print(json.dumps(measure_here(int(sys.argv[1]))))

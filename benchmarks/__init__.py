@@ -1,0 +1,1 @@
+"""What memo costs, beside its peers: workloads, drivers of systems, the report. Start: ``python -m benchmarks``."""
