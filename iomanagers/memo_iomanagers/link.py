@@ -11,7 +11,7 @@ from memo.contracts.io_manager import run_log
 from memo.contracts.sharing import SharedObjects
 from memo.hashing import Hasher
 from memo_iomanagers.places import place_at, reason
-from memo_iomanagers.signing import key_of, sign, verify
+from memo_iomanagers.signing import SignatureError, Untrusted, key_of, sign, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -64,6 +64,10 @@ class Link(SharedObjects):
         self._met = False
         self._lock = Lock()
         self._known: set[str] = set()
+        self._distrusted: set[str] = set()
+        self._told: set[str] = set()
+        self.untrusted = Untrusted(place.full_name(""))
+        """Told of every manifest there that this home's key has not signed."""
 
     @property
     def is_up(self) -> bool:
@@ -74,6 +78,11 @@ class Link(SharedObjects):
     def takes(self) -> bool:
         """Whether something can be put there."""
         return self._up and self._takes
+
+    @property
+    def is_distrusted(self) -> bool:
+        """Whether anything was found there that this home's key has not signed: outputs may be such too."""
+        return bool(self._distrusted)
 
     def full_name(self, path: str) -> str:
         """Name a file there so that a person finds it."""
@@ -213,12 +222,34 @@ class Link(SharedObjects):
     def fetch(self, names: Sequence[str]) -> Mapping[str, bytes]:
         """Read objects, many at once; those that are not there are left out, and those that are damaged."""
         found: dict[str, bytes] = {}
+        refused: dict[str, SignatureError] = {}
         for name, data in self.manifests(names).items():
+            self._distrusted.discard(name)
             try:
                 found[name] = opened(verify(data, name, self._key))
+            except SignatureError as error:
+                refused[name] = error
             except ValueError as error:
                 run_log().warning("%s %s; it is passed over", self._place.full_name(name), error)
+        self._distrusted |= refused.keys()
+        self._tell_of(refused)
         return found
+
+    def _tell_of(self, refused: Mapping[str, SignatureError]) -> None:
+        """Tell once in a run of each folder with objects that the key has not signed."""
+        for folder in sorted({name.partition("/")[0] for name in refused} - self._told):
+            self._told.add(folder)
+            names = [name for name in refused if name.startswith(f"{folder}/")]
+            first, error = self._place.full_name(names[0]), refused[names[0]]
+            if len(names) == 1:
+                run_log().warning("%s %s; it is passed over", first, error)
+            else:
+                text = "%s objects in %s %s, the first is %s; they are passed over"
+                run_log().warning(text, f"{len(names):,}", self._place.full_name(folder), error.of_many, first)
+
+    def distrusted(self, names: Sequence[str]) -> set[str]:
+        """Those of them that were read, and that this home's key has not signed."""
+        return self._distrusted.intersection(names)
 
     def remove(self, names: Sequence[str]) -> None:
         """Remove objects."""

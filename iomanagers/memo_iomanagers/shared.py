@@ -35,7 +35,7 @@ from memo_iomanagers.signing import SignatureError
 from memo_iomanagers.writing import SIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from io import BufferedIOBase
 
     from memo.contracts.io_manager import InputContext, OutputContext
@@ -124,9 +124,27 @@ class SharedIOManager(SharingIOManager):
         # What the home has and is not whole may be other than what is shared: it counts as lost.
         paths = {index: path for index in missing if not self._is_spoilt(path := _path(contexts[index]))}
         there = self._link.stored(list(paths.values()))
+        if self._link.is_distrusted:
+            there -= self._untrusted({path: contexts[index] for index, path in paths.items() if path in there})
         for index, path in paths.items():
             answers[index] = path in there
         return answers
+
+    def _untrusted(self, contexts: Mapping[str, OutputContext]) -> set[str]:
+        """Those of these manifests of the shared place that this home's key has not signed."""
+        raws = self._link.manifests(list(contexts))
+        with self._link.untrusted.together():
+            return {path for path, raw in raws.items() if self._is_untrusted(contexts[path], raw)}
+
+    def _is_untrusted(self, context: OutputContext, raw: bytes) -> bool:
+        try:
+            self._decoded(context, raw)
+        except SignatureError as error:
+            self._link.untrusted.add(self._link.full_name(_path(context)), error)
+            return True
+        except ValueError:
+            return False  # what is wrong with it shows when it is fetched
+        return False
 
     def content_digests(self, contexts: Sequence[OutputContext]) -> Sequence[str | None]:
         """The digests of content that the manifests of stored outputs tell."""
@@ -149,7 +167,8 @@ class SharedIOManager(SharingIOManager):
     def there(self, contexts: Sequence[OutputContext]) -> Sequence[Content | None]:
         """What the shared place has, as its manifests tell."""
         raws = self._link.manifests([_path(context) for context in contexts])
-        return [_content(self._manifest(context, raws.get(_path(context)))) for context in contexts]
+        with self._link.untrusted.together():
+            return [_content(self._manifest(context, raws.get(_path(context)), is_here=False)) for context in contexts]
 
     def share(self, contexts: Sequence[OutputContext]) -> bool | None:
         """Put the stored outputs of one step into the shared place; what is there already stays."""
@@ -159,6 +178,9 @@ class SharedIOManager(SharingIOManager):
         try:
             return all(self._share(context, is_there=_path(context) in there) for context in contexts)
         except (UnreachableError, OSError):
+            return None
+        except SignatureError as error:  # Only what is made anew takes the place of what others have signed.
+            self._link.untrusted.add(self._link.full_name(_path(contexts[0])), error)
             return None
 
     def _share(self, context: OutputContext, *, is_there: bool) -> bool:
@@ -171,7 +193,7 @@ class SharedIOManager(SharingIOManager):
             return True
         if not is_there and self._put_new(context, raw, manifest):
             return True
-        other = self._theirs(context)
+        other = self._theirs(context, must_be_trusted=True)
         if other is not None and _equal(other, manifest):
             return True
         if other is None:
@@ -222,12 +244,25 @@ class SharedIOManager(SharingIOManager):
             self._link.give(lambda place: _remove(place, context, manifest))
         return is_new
 
-    def _theirs(self, context: OutputContext) -> Manifest | None:
-        """The manifest that is there; None where there is none, or none that can be trusted."""
+    def _theirs(self, context: OutputContext, *, must_be_trusted: bool = False) -> Manifest | None:
+        """The manifest that is there; None where there is none, or none that is whole.
+
+        Raises:
+            SignatureError: It is not signed, where that is not to count as if there were none.
+        """
         try:
-            return self._manifest(context, self._link.ask(lambda place: place.read(_path(context))))
+            raw = self._link.ask(lambda place: place.read(_path(context)))
         except _NOT_THERE:
             return None
+        try:
+            return self._decoded(context, raw)
+        except SignatureError as error:
+            if must_be_trusted:
+                raise
+            self._link.untrusted.add(self._link.full_name(_path(context)), error)
+        except ValueError as error:
+            run_log().warning("a manifest of %s %s", _where(context), error)
+        return None
 
     def _replace(self, context: OutputContext, raw: bytes, manifest: Manifest, other: Manifest | None) -> None:
         path = _path(context)
@@ -325,7 +360,7 @@ class SharedIOManager(SharingIOManager):
             manifest = self._decoded(output, raw)
             wrong = self._link.ask(lambda place: self._bring(place, output, manifest), is_long=True)
         except SignatureError as error:  # it may be whole: our key may be the wrong one
-            self._pass_over(path, raw)
+            self._pass_over(path, raw, is_untrusted=True)
             name = self._link.full_name(path)
             raise OutputLostError(f"{name} {error}; it counts as not stored", where=_where(output)) from None
         except ValueError as error:
@@ -401,10 +436,10 @@ class SharedIOManager(SharingIOManager):
                 self._link.give(lambda place: place.put(f"{path}.damaged", raw, aside=_aside(path)))
                 self._link.give(lambda place: place.remove(path))
 
-    def _pass_over(self, path: str, raw: bytes) -> None:
+    def _pass_over(self, path: str, raw: bytes, *, is_untrusted: bool = False) -> None:
         """Have it made again here; it then takes the place of what is there, where that is allowed."""
         self._link.note(path, there=False)
-        if not self._link.takes:
+        if is_untrusted or not self._link.takes:
             with suppress(OSError):
                 self._place.put(f"{path}{_UNUSABLE}", raw, aside=_aside(path))
 
@@ -421,12 +456,16 @@ class SharedIOManager(SharingIOManager):
         except OSError:
             return None
 
-    def _manifest(self, context: OutputContext, raw: bytes | None) -> Manifest | None:
+    def _manifest(self, context: OutputContext, raw: bytes | None, *, is_here: bool = True) -> Manifest | None:
         """Read a manifest; None where there is none, or none that can be trusted."""
         if raw is None:
             return None
         try:
             return self._decoded(context, raw)
+        except SignatureError as error:
+            if not is_here:  # Of those here, `FsIOManager` tells.
+                self._link.untrusted.add(self._link.full_name(_path(context)), error)
+            return None
         except ValueError as error:
             run_log().warning("a manifest of %s %s", _where(context), error)
             return None
@@ -439,8 +478,17 @@ class SharedIOManager(SharingIOManager):
 def _content(manifest: Manifest | None) -> Content | None:
     if manifest is None:
         return None
-    provenance = manifest.provenance
-    return Content(manifest.digest, provenance.content_digest, provenance.content_key, manifest.run_id)
+    told = manifest.provenance
+    return Content(
+        manifest.digest,
+        told.content_digest,
+        told.content_key,
+        manifest.run_id,
+        manifest.size,
+        told.marks,
+        told.seconds,
+        told.created_at,
+    )
 
 
 def _equal(one: Manifest, other: Manifest) -> bool:

@@ -33,8 +33,11 @@ SELECT digest, version_sets.versions FROM json_each(?) AS key JOIN version_sets 
 """
 
 _ELSEWHERE = """
-SELECT io_manager_key, count(DISTINCT version) FROM outputs
-WHERE kind = 'value' AND version IS NOT NULL AND (place IS NULL OR substr(place, 1, length(:folder)) <> :folder)
+SELECT io_manager_key, count(DISTINCT outputs.version)
+FROM outputs JOIN materializations ON materializations.id = outputs.materialization
+WHERE kind = 'value' AND outputs.version IS NOT NULL
+AND (place IS NULL OR substr(place, 1, length(:folder)) <> :folder)
+AND NOT (place IS NULL AND materializations.version IN (SELECT version FROM shared))
 GROUP BY io_manager_key
 """
 

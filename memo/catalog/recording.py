@@ -83,6 +83,8 @@ _ADD_REPLACED = "INSERT OR REPLACE INTO replaced (version, since) VALUES (?, ?)"
 
 _BEGIN_REPLACING = "INSERT OR REPLACE INTO replacing (version, run_id) VALUES (?, ?)"
 
+_BEGIN_REPLACING_ELSEWHERE = "INSERT OR IGNORE INTO replacing (version, run_id) VALUES (?, ?)"
+
 _END_REPLACING = "DELETE FROM replacing WHERE version = ?"
 
 # What a run stores that was planned while a version was accepted in the place of its steps' own, and revoked since.
@@ -186,7 +188,9 @@ class StepRows:
 
     def add_materialization(self, done: Materialization) -> None:
         """Take a materialization."""
-        if done.version is not None and all(output.shared for output in done.outputs):
+        # What took the place of another counts as shared once others have been told of it: a run that was killed
+        # before that leaves it to the next one.
+        if done.version is not None and all(output.shared and not output.replaced for output in done.outputs):
             self.shared.add(done.version)
         row = (
             done.run_id,
@@ -303,6 +307,11 @@ def _note_replaced(connection: Connection, numbered: list[tuple[int, tuple[Row, 
 def begin_replacing(connection: Connection, run_id: str, versions: Sequence[str]) -> None:
     """Note versions before what is stored under them is replaced."""
     connection.executemany(_BEGIN_REPLACING, [(version, run_id) for version in versions])
+
+
+def begin_replacing_elsewhere(connection: Connection, run_id: str, versions: Sequence[str]) -> None:
+    """Note versions that a run of another home is about to replace; what is noted of them already stays."""
+    connection.executemany(_BEGIN_REPLACING_ELSEWHERE, [(version, run_id) for version in versions])
 
 
 def add_aliases(connection: Connection, rows: StepRows) -> None:

@@ -83,9 +83,10 @@ def add_segments(connection: Connection, names: Sequence[str], rows: ForeignRows
     run_id = foreign.run.run_id
     recording.add_run(connection, foreign.run, rows.run, rows.versions)
     connection.execute(_ADD_FOREIGN_RUN, (run_id, foreign.run.host or ""))
-    recording.begin_replacing(connection, run_id, foreign.replacing)
+    recording.begin_replacing_elsewhere(connection, run_id, foreign.replacing)
     if rows.made.by_step:
         recording.add_materializations(connection, rows.made, foreign.sources)
+        add_shared(connection, [each.version for each in foreign.materializations if each.version is not None])
     latest = recording.latest_id(connection)
     connection.executemany(_ADD_REPLACED, [(version, latest) for version in foreign.replaced])
     connection.executemany(_SETTLE, [(version, run_id) for version in foreign.settled])

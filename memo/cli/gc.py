@@ -111,6 +111,8 @@ def _lines(done: Collection, *, dry_run: bool, verbose: bool, max_size: int | No
     cost = f"; making them all again takes {cost_text(done.seconds)}" if done.evicted else ""
     more = f", and {unknown:,} of which that is not known" if unknown else ""
     yield f"{would}: the outputs of {many(len(done.evicted), 'step')}, {bytes_text(freed)}{cost}{more}"
+    if done.shared:
+        yield f"of them in the shared place: {many(done.shared, 'step')}; what is read again is fetched from there"
     if done.unnamed:
         size = sum(each.size for each in done.unnamed)
         yield f"{would}: {many(len(done.unnamed), 'file')} of no output, {bytes_text(size)}"
@@ -127,6 +129,7 @@ def _json(done: Collection, *, dry_run: bool) -> dict[str, Any]:
         "dry_run": dry_run,
         "evicted": [_eviction_json(each) for each in done.evicted],
         "seconds": done.seconds,
+        "shared": done.shared,
         "unnamed": [{"path": each.path, "bytes": each.size} for each in done.unnamed],
         "runs": done.runs,
         "logs_bytes": done.logs,

@@ -25,12 +25,20 @@ class Content(Struct, frozen=True):
         content_digest: Of the value, None where it has none.
         content_key: Of the step that gave it, None where that is not known.
         run_id: The run that stored it.
+        size: In bytes.
+        marks: Of a marker, what it says of its output, as `Provenance.marks`.
+        seconds: How long the step's body took.
+        created_at: When it was stored, in seconds since 1970.
     """
 
     digest: str
     content_digest: str | None = None
     content_key: str | None = None
     run_id: str | None = None
+    size: int | None = None
+    marks: str | None = None
+    seconds: float | None = None
+    created_at: float | None = None
 
     def equals(self, other: Content) -> bool:
         """Whether both are the same content: by the values' digests, or where one has none by those of the bytes."""
@@ -66,6 +74,10 @@ class SharedObjects(ABC):
     @abstractmethod
     def fetch(self, names: Sequence[str]) -> Mapping[str, bytes]:
         """Read objects, many at once; those that are not there are left out, and those that are damaged or unsigned."""
+
+    @abstractmethod
+    def distrusted(self, names: Sequence[str]) -> set[str]:
+        """Those of them that are there, and were left out by `fetch` because this home's key has not signed them."""
 
     @abstractmethod
     def remove(self, names: Sequence[str]) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct, ValidationError, convert
 
 from memo.errors import ConfigProblem, did_you_mean
 
-__all__ = ["ABSENT", "NO_SCHEMA", "ConfigType", "Resolution"]
+__all__ = ["ABSENT", "NO_SCHEMA", "ConfigType", "EnvironmentValue", "Resolution", "taken_from_environment"]
 
 
 class _Absent:
@@ -28,6 +30,37 @@ class _Absent:
 
 ABSENT: Final = _Absent()
 """The value of a config entry that was left out, which is not the same as None."""
+
+
+class EnvironmentValue(NamedTuple):
+    """A config value that was taken from the environment, and may be a secret.
+
+    Attributes:
+        path: Where it stands in its config, as ``db.password``; empty where the whole config may be made of it.
+        variable: The variable's name.
+        text: What the variable holds.
+    """
+
+    path: str
+    variable: str
+    text: str
+
+
+_taken: ContextVar[list[EnvironmentValue] | None] = ContextVar("taken from the environment", default=None)
+
+
+@contextmanager
+def taken_from_environment() -> Generator[list[EnvironmentValue]]:
+    """Gather what is taken from the environment while configs are resolved."""
+    found: list[EnvironmentValue] = []
+    token = _taken.set(found)
+    try:
+        yield found
+    finally:
+        _taken.reset(token)
+        outer = _taken.get()
+        if outer is not None:
+            outer += found
 
 
 class Resolution:
@@ -220,6 +253,9 @@ class SourceType(ConfigType, frozen=True):
         if name not in resolution.environ:
             return resolution.problem(path, f"The environment variable {name!r} is not set")
         text = resolution.environ[name]
+        taken = _taken.get()
+        if taken is not None:
+            taken.append(EnvironmentValue(path, name, text))
         try:
             return _BOOLS[text.lower()] if kind == "bool" else self.scalar.kind(text)
         except (KeyError, ValueError):  # what the variable holds may be a secret, so it is not shown

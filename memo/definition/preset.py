@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from memo.definition.config import ABSENT, check_config, compile_schema, resolve
-from memo.definition.config_resolving import NO_SCHEMA
+from memo.definition.config_resolving import NO_SCHEMA, taken_from_environment
 from memo.errors import ConfigError, ConfigProblem, DefinitionError
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ class Preset(Struct, frozen=True, eq=False):
             if given is not ABSENT:
                 raise ConfigError([ConfigProblem(path, "was configured where it is defined, and takes no config here")])
             return self._checked(self.config, path)
-        outer = resolve_config(schema, given, path)
+        with taken_from_environment() as taken:
+            outer = resolve_config(schema, given, path)
+            # What the function makes of them, and where it puts it, cannot be known.
+            taken[:] = [each._replace(path="") for each in taken]
         try:
             made = self.config(outer)
         except Exception as error:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import reprlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct, field
 
 from memo.definition.config import ABSENT, resolve_into
-from memo.definition.config_resolving import FieldType, NoneableType, SelectorType, ShapeType
+from memo.definition.config_resolving import (
+    EnvironmentValue,
+    FieldType,
+    NoneableType,
+    SelectorType,
+    ShapeType,
+    taken_from_environment,
+)
 from memo.definition.ports import DEFAULT_IO_MANAGER_KEY, NO_VALUE
 from memo.definition.resource import IOManagerDefinition
 from memo.definition.source import source_within
@@ -37,6 +44,8 @@ class RunConfig(Struct, frozen=True):
         input_configs: (step key, input) -> the config for the IO manager that loads it.
         output_configs: (step key, output) -> the config for the IO manager that stores it.
         executor: Settings of the executor.
+        environment: (``ops``, step key) or (``resources``, resource key) -> what of its config came from the
+            environment.
     """
 
     ops: dict[str, Any] = field(default_factory=dict)
@@ -46,6 +55,7 @@ class RunConfig(Struct, frozen=True):
     input_configs: dict[tuple[str, str], Any] = field(default_factory=dict)
     output_configs: dict[tuple[str, str], Any] = field(default_factory=dict)
     executor: dict[str, Any] = field(default_factory=dict)
+    environment: dict[tuple[str, str], tuple[EnvironmentValue, ...]] = field(default_factory=dict)
 
 
 ROOTS = ("ops", "resources", "inputs", "execution")
@@ -226,7 +236,7 @@ class _Resolving:
         self._executor()
         for key, definition in self.resource_defs.items():
             given = self.sections.resources.get(key, {}).get("config", ABSENT)
-            self._collect(definition, given, f"resources.{key}.config", self.found.resources, key)
+            self._collect(definition, given, f"resources.{key}.config", "resources", key)
         for name in self._input_values:
             if name not in self.job.graph.input_names:
                 hint = did_you_mean(str(name), self.job.graph.input_names)
@@ -252,20 +262,29 @@ class _Resolving:
             )
 
     def _collect(
-        self, definition: ResourceDefinition | OpDefinition, given: Any, path: str, into: dict[str, Any], key: str
+        self,
+        definition: ResourceDefinition | OpDefinition,
+        given: Any,
+        path: str,
+        kind: Literal["ops", "resources"],
+        key: str,
     ) -> None:
         try:
-            config = definition.resolve_config(given, path)
+            with taken_from_environment() as taken:
+                config = definition.resolve_config(given, path)
         except ConfigError as error:
             self.problems.extend(error.problems)
             return
         if config is not None:
             self._refuse_source(config, path)
-            into[key] = config
+            (self.found.ops if kind == "ops" else self.found.resources)[key] = config
+        if taken:
+            within = [each._replace(path=each.path.removeprefix(path).removeprefix(".")) for each in taken]
+            self.found.environment[kind, key] = tuple(within)
 
     def _step(self, step: Step, section: dict[str, Any]) -> None:
         config = section.get("config", ABSENT)
-        self._collect(step.op, config, f"{step.config_path}.config", self.found.ops, step.key)
+        self._collect(step.op, config, f"{step.config_path}.config", "ops", step.key)
 
     def _outputs(self, step: Step, section: Any) -> None:
         path = f"{step.config_path}.outputs"

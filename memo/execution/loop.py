@@ -50,7 +50,7 @@ _TO_COME = frozenset({Phase.UNDECIDED, Phase.TO_RUN, Phase.READY, Phase.RUNNING,
 """The phases of steps that will have an outcome."""
 
 _LOSSES_BEFORE_FAILURE = 3
-"""How often one step may find its inputs lost: an IO manager may lose whatever it is given."""
+"""How often one step may find an input lost: an IO manager may lose whatever it is given."""
 
 
 class RunLoop:
@@ -105,7 +105,7 @@ class RunLoop:
         self._digests: dict[str, Mapping[str, str | None]] = dict(plan.digests)
         self._phase: dict[str, Phase] = {}
         self._attempt: dict[str, int] = {}
-        self._losses: dict[str, int] = {}
+        self._losses: dict[tuple[str, ...], int] = {}
         self._lost: set[str] = set()
         self._waits_for: dict[str, set[str]] = {}
         self._waiters: dict[str, list[str]] = {}
@@ -331,8 +331,8 @@ class RunLoop:
             self._phase[key] = Phase.RUNNING
             self._running.add(key)
             task = self._task(key)
-            if key in self.plan.forced and task.version is not None:
-                self.recorder.replacing(self.run_id, task.version)
+            if task.replaces and task.version is not None:
+                self.recorder.replacing(self.run_id, task.version, shares=task.shares)
             self.executor.submit(task)
 
     def _let_run(self, key: str) -> bool:
@@ -357,20 +357,46 @@ class RunLoop:
             self._marks[key] = answer.mark
 
     def _made_elsewhere(self, key: str, version: str) -> bool:
-        """Reuse a step that another home has made since the plan was; asked once it is claimed for all homes."""
+        """Reuse a step that another home has made since the plan was; asked once it is claimed for all homes.
+
+        So a step is settled too whose replacing was told of and not finished: what the shared place holds counts, if
+        it is whole. What the home itself has of it, it lets go of where that is another content.
+        """
         assert self.claims is not None
         versions, step = self.plan.versions, self.job.steps[key]
         if versions is None or not self.claims.is_shared(version):
             return False
-        found = self.storage.made_elsewhere(step, version, content_key(versions.steps[key], self._digest_of))
+        made_of = content_key(versions.steps[key], self._digest_of)
+        is_torn = key in self.plan.forced
+        found = self.storage.made_elsewhere(step, version, made_of, of_one_run=is_torn)
         if found is None:
             return False
-        self._digests[key], run_id = found
-        self.claims.release(version)
+        if found.differs:
+            self.recorder.replacing(self.run_id, version)
+            self.storage.take_elsewhere(found)
+        self._digests[key] = {record.name: record.content_digest for record in found.outputs}
         self.addresses[key] = self.storage.addresses(step, version)
         assert self.shared is not None
         self.shared.add(key)
-        detail = f"run {run_id} of another home"
+        # The run that made it may have been killed before it told of it.
+        texts: dict[str, str] = {}
+        self.recorder.materialization(
+            Materialization(
+                found.run_id or self.run_id,
+                self.job.name,
+                key,
+                tuple([replace(record, replaced=is_torn or found.differs) for record in found.outputs]),
+                version,
+                versions.steps[key].local_key,
+                made_of,
+                recipe_of(key, versions, texts),
+                found.seconds,
+                found.started_at,
+            ),
+            texts,
+        )
+        self.claims.release(version)
+        detail = f"run {found.run_id} of another home"
         self.reasons[key] = f"{Reason.MADE_MEANWHILE.value}: {detail}"
         self._reused(key, {"reason": Reason.MADE_MEANWHILE.value, "detail": detail, "stored_as": version})
         return True
@@ -500,12 +526,13 @@ class RunLoop:
 
     def _lost_input(self, key: str, outcome: StepOutcome) -> None:
         """Run again the step whose stored output turned out not to be whole, and then this one."""
-        self._losses[key] = self._losses.get(key, 0) + 1
         lost = [address.step_key for address in outcome.lost]
+        found = (key, *[f"{address.step_key}.{address.output}" for address in outcome.lost])
+        self._losses[found] = self._losses.get(found, 0) + 1
         self._release(key)
         message = outcome.error.message if outcome.error else "a stored output was lost"
         self._event(EventType.OUTPUT_LOST, key, message=message, data={"lost": lost})
-        if self._losses[key] >= _LOSSES_BEFORE_FAILURE or not all(self._can_run_again(each) for each in lost):
+        if self._losses[found] >= _LOSSES_BEFORE_FAILURE or not all(self._can_run_again(each) for each in lost):
             self._event(EventType.STEP_FAILURE, key, message=message, error=outcome.error)
             self._fail(key, outcome)
             return

@@ -85,10 +85,18 @@ class Recorder:
             if claimed and materialization.version is not None:
                 self._batch.claimed.add(materialization.version)
 
-    def replacing(self, run_id: str, version: str) -> None:
-        """Write at once, before it is done, that what is stored under a version is going to be replaced."""
+    def replacing(self, run_id: str, version: str, *, shares: bool = False) -> None:
+        """Write at once, before it is done, that what is stored under a version is going to be replaced.
+
+        Args:
+            run_id: Of the run.
+            version: Of the step.
+            shares: Whether it is going to be replaced in the shared place too.
+        """
         if self._store is not None:
             self._store.begin_replacing(run_id, [version])
+        if self._shared is not None and shares:
+            self._shared.replacing([version])
 
     def aliases(self, aliases: Iterable[tuple[str, str, str, str, Recipe | None]]) -> None:
         """Keep that versions equal others by content: (run id, step key, version, stored version, recipe)."""

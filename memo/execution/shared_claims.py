@@ -110,6 +110,8 @@ class SharedClaims:
                 return None
             found = self._objects.fetch([name]).get(name)
             if found is None:
+                if self._objects.distrusted([name]):
+                    return None  # It may be a good one, of homes with another key: it is neither kept nor removed.
                 if number == _TRIES - 2:  # It is there and cannot be read: nobody holds it.
                     self._objects.remove([name])
                 continue

@@ -159,9 +159,12 @@ def take_in(storage: StepStorage, store: RunStore, job_name: str, *, before: Cal
     wanted = [name for name in new if _folder_of(name) == _REPLACED or _moment(name) >= since]
     store.add_segments(sorted({*new} - {*wanted}))
     found = objects.fetch(wanted)
+    distrusted = objects.distrusted(wanted)
     for name in wanted:
         if not objects.is_up:
             return
+        if name in distrusted:
+            continue  # The key of this home may be the wrong one: with the right one they count.
         segment = _segment(name, found.get(name))
         if segment is None or _is_of_this_home(store, segment.run.run_id):
             store.add_segments([name])
@@ -231,7 +234,10 @@ def _sifted(segment: Segment, store: RunStore, manager: SharingIOManager) -> For
             there = manager.there(contexts)
             if not manager.objects.is_up:
                 return None
-            if any(content is None or content.run_id != made.run_id for content in there):
+            if not all(
+                content is not None and content.equals(_content_of(record))
+                for content, record in zip(there, made.outputs, strict=True)
+            ):
                 told.append(made.version)
                 continue
             store.begin_replacing(made.run_id, [made.version])
@@ -303,10 +309,16 @@ class SharedHistory:
 
     def begin(self, replacing: Sequence[str]) -> None:
         """Begin: tell of what the run is about to replace, before it does."""
-        if replacing:
-            self._replacing = set(replacing)
-            self._push(Segment(_FORMAT, _host(), self._run, replacing=tuple(replacing)))
+        self.replacing(replacing)
         self._thread.start()
+
+    def replacing(self, versions: Sequence[str]) -> None:
+        """Tell of what is about to be replaced, unless that has been told."""
+        with self._gathering:
+            new = tuple([version for version in versions if version not in self._replacing])
+            self._replacing |= {*new}
+        if new:
+            self._push(Segment(_FORMAT, _host(), self._run, replacing=new))
 
     def tell_of(self, run: RunRecord, made: Sequence[Materialization], sources: Mapping[str, str]) -> None:
         """Tell at once of what another run stored, and this one has put into the shared place."""
@@ -344,17 +356,19 @@ class SharedHistory:
             made, self._made = self._made, []
             sources, self._sources = self._sources, {}
             aliases, self._aliases = self._aliases, []
-        self._replacing -= {each.version for each in made if each.version is not None}
-        settled = tuple(self._replacing) if is_last else ()
+            self._replacing -= {each.version for each in made if each.version is not None}
+            settled = tuple(self._replacing) if is_last else ()
         if not (made or aliases or settled):
             return
         contents = self._store.content_digests([stored for _, _, stored, _ in aliases])
         found = [_Alias(*each, dict(contents.get(each[2], {}))) for each in aliases]
-        self._push(replace(_segment_of(self._run, made, sources, found), settled=settled))
+        told = self._push(replace(_segment_of(self._run, made, sources, found), settled=settled))
+        if told:
+            self._store.add_shared([each.version for each in made if each.version is not None])
 
-    def _push(self, segment: Segment) -> None:
+    def _push(self, segment: Segment) -> bool:
         if not self._objects.takes:
-            return
+            return False
         run_id = segment.run.run_id
         plain = run_id.isascii() and run_id.replace("-", "").replace("_", "").isalnum() and len(run_id) <= 64
         shown = run_id if plain else digest("run", run_id)
@@ -364,8 +378,10 @@ class SharedHistory:
         )
         name = f"{_HISTORY}/{folder}/{time_ns():016x}-{shown}-{self._count}"
         self._count += 1
-        if self._objects.put(name, _packed(segment)):
+        told = bool(self._objects.put(name, _packed(segment)))
+        if told:
             self._store.add_segments([name])
+        return told
 
 
 def _outlined(run: RunRecord) -> RunRecord:

@@ -6,6 +6,7 @@ from time import time
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from memo.content import content_digest
@@ -23,10 +24,31 @@ if TYPE_CHECKING:
 
     from memo.contracts.executor import StepTask
     from memo.contracts.io_manager import IOManager
+    from memo.contracts.sharing import Content
     from memo.definition.ports import Out
     from memo.definition.step import Step
     from memo.execution.environment import RunEnvironment
     from memo.execution.resources import ResourceScope
+
+
+class MadeElsewhere(Struct, frozen=True):
+    """What another home has made of a step, as it is in the shared place.
+
+    Attributes:
+        outputs: As they are recorded.
+        run_id: The run that made them.
+        seconds: How long the step's body took.
+        started_at: Seconds since 1970.
+        contexts: Of all that is stored of it, markers too.
+        differs: Whether the home has any of it with another content.
+    """
+
+    outputs: tuple[OutputRecord, ...]
+    run_id: str
+    seconds: float
+    started_at: float
+    contexts: tuple[OutputContext, ...]
+    differs: bool
 
 
 class StepStorage:
@@ -341,29 +363,69 @@ class StepStorage:
         assert isinstance(manager, SharingIOManager)
         return manager.share([context])
 
-    def made_elsewhere(self, step: Step, version: str, content_key: str) -> tuple[dict[str, str | None], str] | None:
+    def made_elsewhere(
+        self, step: Step, version: str, content_key: str, *, of_one_run: bool = False
+    ) -> MadeElsewhere | None:
         """What the shared place has of a step, if it was made of the same content.
 
-        Returns:
-            The digest of the content of each output, and the run that made it.
+        Args:
+            step: The step.
+            version: Its version.
+            content_key: What it must have been made of.
+            of_one_run: Whether all outputs must have been stored by one run.
         """
         manager = self.sharing
         assert manager is not None
-        run_id = ""
-        digests: dict[str, str | None] = {}
+        contexts: list[OutputContext] = []
+        contents: list[Content] = []
+        records: list[OutputRecord] = []
         for name, out in step.op.outs.items():
-            is_marked = out.is_nothing or not out.is_required
-            at = output_version(version, name)
-            for marker in (True, False) if is_marked and not out.is_nothing else (is_marked,):
-                if not marker and is_marked and self.optional_kind(step, name, at) == "skipped":
+            kind, at = "value", output_version(version, name)
+            for marker in [True] * (out.is_nothing or not out.is_required) + [False] * (not out.is_nothing):
+                if kind == "skipped":
                     continue
-                (found,) = manager.there([self.context(step, name, out, version=at, marker=marker)])
-                if found is None or found.content_key != content_key:
+                context = self.context(step, name, out, version=at, marker=marker)
+                (found,) = manager.there([context])
+                if found is None or found.content_key != content_key or marker is (found.marks is None):
                     return None
-                run_id = found.run_id or run_id
-                if not marker:
-                    digests[name] = found.content_digest
-        return digests, run_id
+                contexts.append(context)
+                contents.append(found)
+                kind = found.marks or kind
+            last = contents[-1]
+            records.append(
+                OutputRecord(
+                    name,
+                    kind,
+                    at,
+                    last.content_digest,
+                    last.size if kind == "value" else None,
+                    last.digest,
+                    io_manager_key=out.io_manager_key if kind == "value" else MARKERS,
+                    shared=True,
+                )
+            )
+        runs = {content.run_id for content in contents}
+        if of_one_run and (len(runs) > 1 or None in runs):
+            return None
+        differs = any(
+            here is not None and not here.equals(there)
+            for here, there in zip(manager.here(contexts), contents, strict=True)
+        )
+        seconds = max([content.seconds or 0.0 for content in contents], default=0.0)
+        created_at = max([content.created_at or 0.0 for content in contents], default=0.0)
+        return MadeElsewhere(
+            tuple(records),
+            next((content.run_id for content in contents if content.run_id), ""),
+            seconds,
+            created_at - seconds,
+            tuple(contexts),
+            differs,
+        )
+
+    def take_elsewhere(self, found: MadeElsewhere) -> None:
+        """Let go of what the home has, so that what the shared place has counts."""
+        assert self.sharing is not None
+        self.sharing.forget_here(found.contexts)
 
     @property
     def sharing(self) -> SharingIOManager | None:

@@ -80,6 +80,7 @@ class Collection(Struct, frozen=True):
         after: Bytes in the storage after.
         kept: Why what else might have gone stays -> bytes.
         is_met: Whether the storage takes no more than it may.
+        shared: Of how many of the evicted the shared place has the outputs too: they are fetched when they are read.
     """
 
     evicted: tuple[Eviction, ...]
@@ -90,6 +91,7 @@ class Collection(Struct, frozen=True):
     after: int
     kept: dict[str, int]
     is_met: bool
+    shared: int = 0
 
     @property
     def seconds(self) -> float:
@@ -167,7 +169,13 @@ class _Collecting:
             after,
             self._kept(reasons),
             self._limits.max_size is None or after <= self._limits.max_size,
+            self._shared(evicted),
         )
+
+    def _shared(self, evicted: Sequence[Eviction]) -> int:
+        if self._home.storage.remote is None:
+            return 0
+        return len(self._catalog.shared([each.step.version for each in evicted if each.step.version is not None]))
 
     # What stays
 

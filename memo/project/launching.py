@@ -109,7 +109,8 @@ def launch(
 def _prepare(job: JobDefinition, wish: Wish, home: Home | None, run_id: str) -> tuple[Prepared, Shared | None]:
     """Make the plan, once what it reuses is in the shared place.
 
-    Where another content is there than here, nobody can tell which the better one is: the step is made anew.
+    Where another content is there than here, the step is settled by the run as one that was not finished: by what is
+    there, or else by making it anew.
     """
     while True:
         prepared = prepare(job, wish, home=home, run_id=run_id)

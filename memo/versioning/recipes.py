@@ -8,12 +8,13 @@ from msgspec.structs import replace
 
 from memo.content import content_digest
 from memo.contracts.run_store import Recipe, RecipePart
+from memo.definition.config_resolving import EnvironmentValue, child_path
 from memo.definition.source import TimeSource
 from memo.definition.step import FromOutput
 from memo.hashing import UnencodableError, digest, value_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from memo.contracts.version_strategy import CodeVersion
     from memo.versioning.versions import ReadSource, Versions
@@ -42,14 +43,14 @@ def recipe_of(step_key: str, versions: Versions, texts: dict[str, str] | None = 
     parts = _code_parts("code", "", step.code, texts)
     for code in step.besides:
         parts += _code_parts("code", "", code, texts)
-    parts += _config_parts("config", "", step.config)
+    parts += _config_parts("config", "", step.config, step.environment)
     parts += _source_parts("", step.sources)
     for key in versions.required(step.reached):
         found = versions.resources[key]
         for code in (found.code, *found.besides):
             parts += _code_parts("resource", f"{key}: ", code, texts)
         parts += _source_parts(f"{key}: ", found.sources)
-        parts += _config_parts("resource", f"{key}: config", found.config)
+        parts += _config_parts("resource", f"{key}: config", found.config, found.environment)
         if found.shown is not None:
             parts.append(RecipePart("resource", f"{key}: value", found.code.version, found.shown))
         parts.append(
@@ -115,16 +116,38 @@ def _code_parts(kind: str, prefix: str, code: CodeVersion, texts: dict[str, str]
     return found
 
 
-def _config_parts(kind: str, path: str, value: Any) -> list[RecipePart]:
-    """One part for each leaf of a config, so that `memo why` can name the path."""
+def _config_parts(
+    kind: str, path: str, value: Any, environment: Sequence[EnvironmentValue], *, at: str = "", is_made: bool = False
+) -> list[RecipePart]:
+    """One part for each leaf of a config, so that `memo why` can name the path.
+
+    What came from the environment may be a secret, and is not shown: recipes are kept, and shared.
+
+    Args:
+        kind: Of the parts.
+        path: The name of the value.
+        value: The config, or a part of it.
+        environment: What of the config came from the environment.
+        at: Where the value stands in the config.
+        is_made: Whether it is an attribute of an object, which may have been made of any that its class was given.
+    """
     fields = getattr(type(value), "__struct_fields__", None) or getattr(type(value), "__dataclass_fields__", None)
+    within = [each for each in environment if not at or each.path == at or each.path.startswith((f"{at}.", f"{at}["))]
     if fields is not None:
         value = {name: getattr(value, name) for name in fields}
+        is_made = is_made or bool(within)
     if isinstance(value, dict) and value and all(isinstance(key, str) for key in value):
         return [
             part
             for key, each in value.items()
-            for part in _config_parts(kind, f"{path}.{key}" if path else str(key), each)
+            for part in _config_parts(
+                kind,
+                f"{path}.{key}" if path else str(key),
+                each,
+                environment,
+                at=child_path(at, key),
+                is_made=is_made,
+            )
         ]
     if value is None:
         return []
@@ -132,4 +155,8 @@ def _config_parts(kind: str, path: str, value: Any) -> list[RecipePart]:
         found = value_digest(value)
     except UnencodableError:
         found = content_digest(value) or ""
-    return [RecipePart(kind, path or "config", found, shown_value(value))]
+    hidden = {each.variable: None for each in environment if not each.path or each in within}
+    if is_made:
+        hidden |= {each.variable: None for each in environment if each.text in str(value)}
+    shown = f"from the environment: {', '.join(hidden)} ({found[:8]})" if hidden else shown_value(value)
+    return [RecipePart(kind, path or "config", found, shown)]

@@ -209,6 +209,7 @@ class _Resolution:
             sources,
             "" if stands is None else version,
             tuple(sorted({*loaders.values()})),
+            self.config.environment.get(("ops", step.key), ()),
         )
 
     def _upstream(self, source: FromOutput) -> str:
@@ -283,7 +284,8 @@ class _Resolution:
             *[each.digest for each in sources],
         )
         shown = shown_value(definition.hardcoded_value) if definition.is_hardcoded else None
-        return ResourceVersion(version, code, config, requires, shown, besides, sources)
+        taken = self.config.environment.get(("resources", key), ())
+        return ResourceVersion(version, code, config, requires, shown, besides, sources, taken)
 
     def _input(self, step: Step, name: str, source: Any) -> str:
         where = f"{step.where}, input {name!r}"

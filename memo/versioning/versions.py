@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from memo.contracts.version_strategy import BlindSpot, CodeVersion
+from memo.definition.config_resolving import EnvironmentValue
 from memo.definition.source import Source
 from memo.definition.step import FromOutput
 from memo.hashing import digest, value_digest
@@ -42,6 +43,7 @@ class ResourceVersion(Struct, frozen=True):
         shown: What to show of a resource that is a given value.
         besides: What it ``depends_on``, sources left out.
         sources: The external sources that it ``depends_on``.
+        environment: What of its config came from the environment.
     """
 
     version: str
@@ -51,6 +53,7 @@ class ResourceVersion(Struct, frozen=True):
     shown: str | None = None
     besides: tuple[CodeVersion, ...] = ()
     sources: tuple[ReadSource, ...] = ()
+    environment: tuple[EnvironmentValue, ...] = ()
 
 
 class StepVersion(Struct, frozen=True):
@@ -69,6 +72,7 @@ class StepVersion(Struct, frozen=True):
         sources: The external sources that are wired to it or that the op ``depends_on``.
         computed: The version that it has by itself, where another was accepted in its place; else empty.
         loaders: The keys of the input managers that load its inputs.
+        environment: What of its config came from the environment.
     """
 
     version: str
@@ -83,6 +87,7 @@ class StepVersion(Struct, frozen=True):
     sources: tuple[ReadSource, ...] = ()
     computed: str = ""
     loaders: tuple[str, ...] = ()
+    environment: tuple[EnvironmentValue, ...] = ()
 
     @property
     def reached(self) -> tuple[str, ...]:

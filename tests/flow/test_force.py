@@ -162,7 +162,8 @@ def test_a_forced_run_that_is_killed_leaves_no_mixture(workspace) -> None:
 
         after = workspace.run(output="read")
 
-        assert after.plan["pair"] == ["RUN", "a run that was replacing its outputs did not finish"]
+        if moment == "dies":  # else it may have been recorded before the step below it ended the run
+            assert after.plan["pair"] == ["RUN", "a run that was replacing its outputs did not finish"]
         assert after.value == repr((word, word))
         assert workspace.run().ran == []
 

@@ -264,19 +264,6 @@ class TestForce:
         third.write("pipeline.py", self.SOURCE)
         assert self.checked(third) == after
 
-    def test_a_run_that_is_killed_while_it_replaces_leaves_no_mixture(
-        self, one: Machine, other: Machine, shared: Path
-    ) -> None:
-        self.checked(one)
-        self.checked(other)
-        killed = "from memo.execution.sharing import SharedHistory; import os\n"
-        killed += "SharedHistory.add = lambda *_, **__: os._exit(9)"
-        started = one.start(force=["draw"], before=killed)
-        started.process.communicate()
-        assert started.process.returncode == 9
-
-        assert self.checked(other) == self.checked(one)
-
     def test_what_two_made_apart_becomes_one(self, one: Machine, other: Machine, shared: Path) -> None:
         (other.path / "memo.toml").write_text("")
         mine = self.checked(one)
