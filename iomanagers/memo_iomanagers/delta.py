@@ -28,9 +28,10 @@ from memo_iomanagers.database_names import view_name
 from memo_iomanagers.delta_types import delta_type
 from memo_iomanagers.encodings.parquet import ParquetEncoding
 from memo_iomanagers.naming import address_of
-from memo_iomanagers.places import place_at, reason
+from memo_iomanagers.places import NOT_THERE, aside_of, place_at, reason
 from memo_iomanagers.stored_types import StoredColumns
-from memo_iomanagers.table_io_manager import REMEDY, ChangedError, StoredTable, TableIOManager, where_of
+from memo_iomanagers.table_io_manager import ChangedError, StoredTable, TableIOManager
+from memo_iomanagers.telling import REMEDY, lost, where_of
 from memo_iomanagers.writing import Sink
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class DeltaIOManager(TableIOManager):
         path = _path(context)
         manifest = DeltaManifest(_FORMAT, address_of(context), version, stored, context.provenance)
         try:
-            self._place.put(path, _encode(manifest), aside=f"{path}.{os.urandom(8).hex()}.tmp")
+            self._place.put(path, _encode(manifest), aside=aside_of(path))
         except OSError as error:
             raise StorageError(f"could not be stored in {folder}: {reason(error)}", where=where) from error
         return f"{folder}@v{version}"
@@ -290,12 +291,10 @@ class DeltaIOManager(TableIOManager):
         path = _path(context)
         try:
             manifest = _decode(view.read(path))
-        except (FileNotFoundError, NotADirectoryError):
+        except NOT_THERE:
             return None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise OutputLostError(
-                f"{self._place.full_name(path)} is not a whole manifest ({error}); {REMEDY}", where=where_of(context)
-            ) from None
+            raise lost(context, f"{self._place.full_name(path)} is not a whole manifest ({error})") from None
         except Exception as error:
             raise StorageError(
                 f"{self._place.full_name(path)} could not be read: {reason(error)}", where=where_of(context)
@@ -305,10 +304,7 @@ class DeltaIOManager(TableIOManager):
             or manifest.address != address_of(context)
             or not manifest.table.name.isidentifier()
         ):
-            raise OutputLostError(
-                f"{self._place.full_name(path)} is of another output or of another memo; {REMEDY}",
-                where=where_of(context),
-            )
+            raise lost(context, f"{self._place.full_name(path)} is of another output or of another memo")
         return manifest
 
     def _manifest(self, context: OutputContext, view: View) -> DeltaManifest | None:
@@ -332,7 +328,7 @@ class DeltaIOManager(TableIOManager):
         """Take a manifest away whose rows are damaged, so that the next plan does not take the output for stored."""
         path = _path(context)
         with suppress(Exception):
-            self._place.put(f"{path}.damaged", self._place.read(path), aside=f"{path}.{os.urandom(8).hex()}.tmp")
+            self._place.put(f"{path}.damaged", self._place.read(path), aside=aside_of(path))
             self._place.remove(path)
 
 

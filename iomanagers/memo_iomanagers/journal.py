@@ -19,7 +19,8 @@ from msgspec import DecodeError
 from msgspec.json import Decoder, Encoder
 
 from memo.hashing import digest
-from memo_iomanagers.writing import SIDE
+from memo_iomanagers.places import NOT_THERE
+from memo_iomanagers.writing import remove_data
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -208,9 +209,8 @@ def _settle(place: Place, manifest: str, files: Sequence[str]) -> None:
     """Remove what a manifest does not name."""
     try:
         named = place.read(manifest)
-    except (FileNotFoundError, NotADirectoryError):
+    except NOT_THERE:
         named = b""
     for file in files:
         if file.rpartition("/")[2].encode() not in named:
-            place.remove(file)
-            place.remove_folder(file + SIDE)
+            remove_data(place, file)

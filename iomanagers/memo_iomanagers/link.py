@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 from memo.contracts.io_manager import run_log
 from memo.contracts.sharing import SharedObjects
 from memo.hashing import Hasher
-from memo_iomanagers.places import place_at, reason
+from memo_iomanagers.naming import VERSIONED
+from memo_iomanagers.places import NOT_THERE, aside_of, place_at, reason
 from memo_iomanagers.signing import SignatureError, Untrusted, key_of, sign, verify
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ FIRST_ANSWER_SECONDS = 15.0
 
 _MARK = b"memo 1 "
 _RUNS_KEPT = 4
-_MANIFESTS = "versioned/"
 _FEW = 12
 """Folders: of more of them, everything is listed at once."""
 
@@ -104,7 +103,7 @@ class Link(SharedObjects):
         self._meet(before=is_long)
         try:
             answer = question(self._place) if self._met else self._first(question)
-        except (FileNotFoundError, NotADirectoryError):
+        except NOT_THERE:
             self._met = True
             raise
         except Exception as error:
@@ -201,10 +200,9 @@ class Link(SharedObjects):
 
     def put(self, name: str, data: bytes, *, replace: bool = False) -> bool | None:
         """Put an object; False where one of this name is there already, None where nothing could be put."""
-        aside = f"{name}.{os.urandom(8).hex()}.tmp"
         raw = sign(sealed(data), name, self._key)
         try:
-            return self.give(lambda place: place.put(name, raw, aside=aside, replace=replace))
+            return self.give(lambda place: place.put(name, raw, aside=aside_of(name), replace=replace))
         except UnreachableError:
             return None
 
@@ -288,17 +286,9 @@ def _digest(data: bytes) -> bytes:
 def _listed(place: Place, paths: Sequence[str]) -> set[str]:
     folders = {path.rpartition("/")[0] for path in paths}
     if len(folders) > _FEW:
-        return set(place.list(_MANIFESTS))
+        return set(place.list(VERSIONED))
     wanted, view = set(paths), place.view(paths)
-    return {path for path in wanted if _is_there(view.size, path)}
-
-
-def _is_there(look: Callable[[str], int], path: str) -> bool:
-    try:
-        look(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
+    return {path for path in wanted if view.has(path)}
 
 
 def _warn(place: Place, what: str, error: Exception, outcome: str) -> None:

@@ -9,7 +9,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from memo_iomanagers.places import Place, WritableFile
+from memo_iomanagers.places import NOT_THERE, Place, WritableFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["local_place"]
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-_NOT_THERE = (FileNotFoundError, NotADirectoryError)
 
 
 def local_place(folder: str) -> Place:
@@ -133,7 +132,7 @@ class _LocalPlace(Place):
         within = f"{folder}/" if folder else ""
         try:
             entries = os.scandir(f"{self._folder}/{folder}")
-        except _NOT_THERE:
+        except NOT_THERE:
             return
         with entries:
             for entry in entries:
@@ -152,7 +151,7 @@ class _LocalPlace(Place):
     def fetch(self, paths: Sequence[str]) -> Mapping[str, bytes]:
         found: dict[str, bytes] = {}
         for path in paths:
-            with suppress(*_NOT_THERE):
+            with suppress(*NOT_THERE):
                 found[path] = self.read(path)
         return found
 

@@ -1,7 +1,8 @@
 """The manifest of a stored output: what it names, how it is written, how it is read back.
 
-It is a line of JSON whose last field is the digest of all before it: what a failing disk changes in it shows whenever
-it is read.
+It is a line of JSON: the fields of `Manifest`; where there is a key, ``signature``, which tells who wrote all of those
+(`memo_iomanagers.signing`); and at the end ``check``, the digest of all before it, so that what a failing disk changes
+shows whenever it is read, with a key and without.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from msgspec.json import Decoder, Encoder
 
 from memo.contracts.io_manager import Provenance
 from memo.hashing import Hasher
+from memo_iomanagers.naming import address_of, data_path, is_data_of
 from memo_iomanagers.signing import check_manifest, sign_manifest
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ __all__ = [
     "FORMAT",
     "Manifest",
     "check_fits",
+    "data_of",
     "decode",
     "encode",
     "is_text",
@@ -35,7 +38,10 @@ __all__ = [
 ]
 
 FORMAT = 1
-"""The number of the layout below; a manifest with another one was written by another memo."""
+"""The number of this layout; a manifest with another one was written by another memo, and counts as not stored.
+
+A field is added without a new one where a memo that does not know it may pass over it.
+"""
 
 
 class Manifest(Struct, frozen=True, omit_defaults=True):
@@ -55,8 +61,6 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
         mtime_ns: The time of modification that the data file was given (`Place.seal`): as long as it has it, nobody
             has written to the file since.
         sha256: SHA-256 of the data file, where the manifest was signed: xxh3 guards against accident alone.
-
-    A signed manifest holds its signature too, as its last member (`memo_iomanagers.signing`).
     """
 
     format: int
@@ -82,7 +86,7 @@ _LENGTH = len(_CHECK) + 32 + len(_END)
 
 
 def encode(manifest: Manifest, key: SigningKey | None = None) -> bytes:
-    """Write a manifest out: signed where there is a key, and with the digest of what is written."""
+    """Write a manifest out: signed where there is a key, then closed with its digest."""
     record = _encode(manifest)
     return sealed(record if key is None else sign_manifest(record, key))
 
@@ -160,7 +164,6 @@ def decode(
     context: OutputContext,
     *,
     encodings: Collection[str],
-    stem: str,
     key: SigningKey | None = None,
 ) -> Manifest:
     """Read a manifest, and see that it is one of this very output.
@@ -169,7 +172,6 @@ def decode(
         raw: What stands in the manifest's file.
         context: The output that it must belong to.
         encodings: Those that the reader can read.
-        stem: What the name of the data file must begin with; the file lies in the output's own folder, nowhere else.
         key: What it must be signed with. That is seen to before anything else is.
 
     Raises:
@@ -177,12 +179,18 @@ def decode(
         ValueError: What is wrong with it, as the end of a sentence.
     """
     manifest = read(raw, key)
-    check_fits(manifest, context, encodings=encodings, stem=stem)
+    check_fits(manifest, context, address_of(context), encodings=encodings)
     return manifest
 
 
-def check_fits(manifest: Manifest, context: OutputContext, *, encodings: Collection[str], stem: str) -> None:
+def check_fits(manifest: Manifest, context: OutputContext, address: str, *, encodings: Collection[str]) -> None:
     """See that a manifest is one of this very output, and can be followed.
+
+    Args:
+        manifest: The manifest.
+        context: The output that it must belong to.
+        address: Where it lies: its data lies in the folder of that address, nowhere else.
+        encodings: Those that the reader can read.
 
     Raises:
         ValueError: What is wrong with it, as the end of a sentence.
@@ -190,7 +198,7 @@ def check_fits(manifest: Manifest, context: OutputContext, *, encodings: Collect
     if manifest.encoding not in encodings:
         known = " or ".join(map(repr, sorted(encodings)))
         raise ValueError(f"names a value encoded as {manifest.encoding!r}; this IO manager reads {known}")
-    if not manifest.data.startswith(f"{stem}.") or "/" in manifest.data:
+    if not is_data_of(address, manifest.data):
         raise ValueError(f"names the data file {manifest.data!r}, which cannot be its own")
     ours = (
         manifest.version == _optional(context.version)
@@ -202,6 +210,11 @@ def check_fits(manifest: Manifest, context: OutputContext, *, encodings: Collect
         raise ValueError(
             f"belongs to another output: {manifest.output!r} of {manifest.step_key!r}, {manifest.version!r}",
         )
+
+
+def data_of(context: OutputContext, manifest: Manifest) -> str:
+    """Name the place of the data file of an output's manifest, below the storage."""
+    return data_path(address_of(context), manifest.data)
 
 
 def is_text(manifest: Manifest) -> bool:

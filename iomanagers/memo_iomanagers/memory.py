@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from memo.contracts.io_manager import IOManagerSpec, MemoizableIOManager
 from memo.errors import OutputLostError
 from memo_iomanagers.encodings.tables import READER, as_wanted, form_of
+from memo_iomanagers.telling import where_of
 
 if TYPE_CHECKING:
     from memo.contracts.io_manager import InputContext, OutputContext
@@ -46,7 +47,7 @@ class MemIOManager(MemoizableIOManager):
         except KeyError:
             raise OutputLostError(
                 "is not in the memory of this process",
-                where=f"output {output.name!r} of step {output.step_key!r}",
+                where=where_of(output),
             ) from None
         return as_wanted(value.table.to_reader() if type(value) is _Table else value, context.dagster_type)
 

@@ -1,4 +1,4 @@
-"""Where an output lies within a storage: its identifier as a relative path, safe on every file system."""
+"""Where an output lies within a storage: its manifest and its data, as relative paths, safe on every file system."""
 
 from __future__ import annotations
 
@@ -9,7 +9,28 @@ from memo.hashing import digest
 if TYPE_CHECKING:
     from memo.contracts.io_manager import OutputContext
 
-__all__ = ["address_of", "data_path", "segment"]
+__all__ = [
+    "DATA",
+    "MANIFEST",
+    "RUNS",
+    "SIDE",
+    "VERSIONED",
+    "address_of",
+    "data_path",
+    "is_data_of",
+    "is_named",
+    "manifest_path",
+    "segment",
+]
+
+VERSIONED, RUNS, DATA = "versioned/", "runs/", "data/"
+"""The folders of manifests, by version and by run, and that of the data."""
+
+MANIFEST = ".json"
+"""What the name of a manifest ends with."""
+
+SIDE = ".d"
+"""What the name of the folder of a data file's side files ends with."""
 
 _PLAIN = "abcdefghijklmnopqrstuvwxyz0123456789_-"
 _LONGEST = 64
@@ -42,10 +63,20 @@ def address_of(context: OutputContext) -> str:
     """
     if context.version is None:
         run_id, *rest = map(segment, context.get_run_scoped_output_identifier())
-        return f"runs/{run_id}/{'.'.join(rest)}"
+        return f"{RUNS}{run_id}/{'.'.join(rest)}"
     version = segment(context.version)
-    found = f"versioned/{version[:2]}/{version}.{segment(context.name)}"
+    found = f"{VERSIONED}{version[:2]}/{version}.{segment(context.name)}"
     return f"{found}.{segment(context.mapping_key)}" if context.mapping_key else found
+
+
+def manifest_path(context: OutputContext) -> str:
+    """Name the place of an output's manifest, below the storage."""
+    return f"{address_of(context)}{MANIFEST}"
+
+
+def is_named(context: OutputContext) -> bool:
+    """Whether an output has an address: while planning, one without a version has none."""
+    return context.version is not None or context.run_id is not None
 
 
 def data_path(address: str, name: str) -> str:
@@ -56,4 +87,9 @@ def data_path(address: str, name: str) -> str:
     >>> data_path("versioned/ab/ab12.result", "ab12.result.5f0c.pkl")
     'data/versioned/ab/ab12.result.5f0c.pkl'
     """
-    return f"data/{address.rpartition('/')[0]}/{name}"
+    return f"{DATA}{address.rpartition('/')[0]}/{name}"
+
+
+def is_data_of(address: str, name: str) -> bool:
+    """Whether a data file of this name can be that of an output, and lies in its own folder and nowhere else."""
+    return name.startswith(f"{address.rpartition('/')[2]}.") and "/" not in name

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from io import BufferedIOBase
 
-__all__ = ["Place", "View", "WritableFile", "place_at", "reason"]
+__all__ = ["NOT_THERE", "Place", "View", "WritableFile", "aside_of", "place_at", "reason"]
+
+NOT_THERE = (FileNotFoundError, NotADirectoryError)
+"""What a place raises of a file that is not there: a folder on the way to it may be a file."""
 
 _REASONS = {
     errno.ENOSPC: "no space is left there",
@@ -64,7 +67,7 @@ class View(ABC):
         """Say whether a file is there."""
         try:
             self.size(path)
-        except (FileNotFoundError, NotADirectoryError):
+        except NOT_THERE:
             return False
         return True
 
@@ -187,6 +190,11 @@ class Place(View):
     @abstractmethod
     def fetch(self, paths: Sequence[str]) -> Mapping[str, bytes]:
         """Read small files, many at once where they are far away; those that are not there are left out."""
+
+
+def aside_of(path: str) -> str:
+    """Draw a name beside a file that nothing else has or had, for `Place.put`."""
+    return f"{path}.{os.urandom(8).hex()}.tmp"
 
 
 def place_at(base_dir: str | os.PathLike[str]) -> Place:

@@ -34,7 +34,8 @@ from memo_iomanagers.database_outputs import (
 from memo_iomanagers.naming import address_of
 from memo_iomanagers.postgres_copy import copy_text, parsed, postgres_type, sql_type
 from memo_iomanagers.postgres_server import Server
-from memo_iomanagers.table_io_manager import REMEDY, ChangedError, TableIOManager
+from memo_iomanagers.table_io_manager import ChangedError, TableIOManager
+from memo_iomanagers.telling import REMEDY
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence

@@ -29,10 +29,15 @@ from memo_iomanagers.encodings import AUTO, NAMES, encoding_named
 from memo_iomanagers.encodings.path import restore_seals
 from memo_iomanagers.filesystem import FsIOManager
 from memo_iomanagers.link import UnreachableError
-from memo_iomanagers.naming import address_of, data_path
+from memo_iomanagers.manifest import data_of as _data
+from memo_iomanagers.naming import SIDE
+from memo_iomanagers.naming import manifest_path as _path
+from memo_iomanagers.places import NOT_THERE as _NOT_THERE
+from memo_iomanagers.places import aside_of as _aside
 from memo_iomanagers.places import place_at
 from memo_iomanagers.signing import SignatureError
-from memo_iomanagers.writing import SIDE
+from memo_iomanagers.telling import where_of as _where
+from memo_iomanagers.writing import remove_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +55,6 @@ __all__ = ["SharedIOManager"]
 _SLICE = 1 << 20
 _UNUSABLE = ".unusable"
 """What is added to the name of a shared manifest that was found damaged and could not be set aside."""
-_NOT_THERE = (FileNotFoundError, NotADirectoryError)
 
 
 class SharedIOManager(SharingIOManager):
@@ -471,8 +475,7 @@ class SharedIOManager(SharingIOManager):
             return None
 
     def _decoded(self, context: OutputContext, raw: bytes) -> Manifest:
-        stem = address_of(context).rpartition("/")[2]
-        return manifests.decode(raw, context, encodings=NAMES, stem=stem, key=self._key)
+        return manifests.decode(raw, context, encodings=NAMES, key=self._key)
 
 
 def _content(manifest: Manifest | None) -> Content | None:
@@ -517,23 +520,4 @@ def _pieces(file: BufferedIOBase) -> Iterator[bytes]:
 
 
 def _remove(place: Place, context: OutputContext, manifest: Manifest) -> None:
-    path = _data(context, manifest)
-    place.remove(path)
-    if encoding_named(manifest.encoding).has_side_files:
-        place.remove_folder(path + SIDE)
-
-
-def _path(context: OutputContext) -> str:
-    return f"{address_of(context)}.json"
-
-
-def _data(context: OutputContext, manifest: Manifest) -> str:
-    return data_path(address_of(context), manifest.data)
-
-
-def _aside(path: str) -> str:
-    return f"{path}.{os.urandom(8).hex()}.tmp"
-
-
-def _where(context: OutputContext) -> str:
-    return f"output {context.name!r} of step {context.step_key!r}"
+    remove_data(place, _data(context, manifest), manifest.encoding)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from memo.contracts.io_manager import run_log
 from memo.errors import StorageError
+from memo_iomanagers.telling import REMEDY
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -35,7 +36,7 @@ VARIABLE = "MEMO_SIGNING_KEY"
 """Where the key is looked for first: its text is the key."""
 
 _SHORTEST = 16
-_REMEDY = 'make one with: python -c "import secrets; print(secrets.token_hex(32))"'
+_NEW_KEY = 'make one with: python -c "import secrets; print(secrets.token_hex(32))"'
 _MANIFEST = "manifest"
 _BEFORE, _AFTER = b',"signature":"', b'"}'
 _TAIL = len(_BEFORE) + 64 + len(_AFTER)
@@ -73,7 +74,7 @@ class SigningKey:
     def __init__(self, secret: bytes, *, where: str = "signing_key") -> None:
         if len(secret) < _SHORTEST:
             found = f"has {len(secret)} bytes" if secret else "is empty"
-            raise StorageError(f"the signing key {found}, and at least {_SHORTEST} are needed: {_REMEDY}", where=where)
+            raise StorageError(f"the signing key {found}, and at least {_SHORTEST} are needed: {_NEW_KEY}", where=where)
         import hmac
 
         self._begun = hmac.new(secret, digestmod="sha256")
@@ -132,7 +133,7 @@ _WORKER = "MEMO_WORKER"
 
 
 def sign_manifest(raw: bytes, key: SigningKey) -> bytes:
-    """Put a signature into a manifest, as the last member of its JSON."""
+    """Put a signature into the record of a manifest, as its last member so far."""
     signature = key.signature(_MANIFEST, raw).encode()
     return b"".join((raw.removesuffix(b"}"), _BEFORE, signature, _AFTER))
 
@@ -222,8 +223,7 @@ class Untrusted:
         self._alone += 1
         if self._alone <= _ONE_BY_ONE:
             last = "; further ones of this kind are not named" if self._alone == _ONE_BY_ONE else ""
-            text = "%s %s; it counts as not stored, and is made again when it is needed%s"
-            run_log().warning(text, name, error, last)
+            run_log().warning("%s %s; %s%s", name, error, REMEDY, last)
 
     @contextmanager
     def together(self) -> Generator[None]:

@@ -15,11 +15,11 @@ from memo.contracts.io_manager import OutputContext
 from memo.errors import StorageError
 from memo_iomanagers import manifest as manifests
 from memo_iomanagers.encodings import NAMES, encoding_named
-from memo_iomanagers.naming import address_of, data_path
-from memo_iomanagers.places import reason
+from memo_iomanagers.naming import DATA, MANIFEST, RUNS, SIDE, VERSIONED, address_of, data_path, is_data_of
+from memo_iomanagers.places import NOT_THERE, reason
 from memo_iomanagers.signing import SignatureError
 from memo_iomanagers.stored import Stored, digest_of
-from memo_iomanagers.writing import SIDE
+from memo_iomanagers.writing import remove_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,11 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["discard", "examine", "quarantine", "remove_unnamed", "take_inventory"]
 
-_MANIFESTS = ("versioned/", "runs/")
-_DATA = "data/"
 _QUARANTINE = "quarantine/"
-_SUFFIX = ".json"
-_NOT_THERE = (FileNotFoundError, NotADirectoryError)
 
 
 def take_inventory(place: Place, key: SigningKey | None = None) -> Inventory:
@@ -48,14 +44,14 @@ def take_inventory(place: Place, key: SigningKey | None = None) -> Inventory:
     """
     try:
         # The data after the manifests: what is stored meanwhile is then unnamed, and not a manifest without data.
-        beside = {path: size for prefix in _MANIFESTS for path, size in place.list(prefix).items()}
-        raws = place.fetch([path for path in beside if path.endswith(_SUFFIX)])
-        data = _together(place.list(_DATA))
+        beside = {path: size for prefix in (VERSIONED, RUNS) for path, size in place.list(prefix).items()}
+        raws = place.fetch([path for path in beside if path.endswith(MANIFEST)])
+        data = _together(place.list(DATA))
         quarantined = sum(place.list(_QUARANTINE).values())
     except Exception as error:
         raise StorageError(f"{place.full_name('')} could not be asked what it holds: {reason(error)}") from error
     outputs = tuple([_output(place, path, raw, key, data, beside) for path, raw in raws.items()])
-    left = {**data, **{path: size for path, size in beside.items() if path not in raws and not path.endswith(_SUFFIX)}}
+    left = {**data, **{path: size for path, size in beside.items() if path not in raws and not path.endswith(MANIFEST)}}
     unnamed = tuple([UnnamedFile(path, size, _written_at(place, path)) for path, size in left.items()])
     return Inventory(outputs, unnamed, quarantined)
 
@@ -72,22 +68,15 @@ def examine(place: Place, output: StoredOutput, key: SigningKey | None = None) -
     try:
         manifest = _own(raw, output.address, key)
     except SignatureError as error:  # it may be whole: our key may be the wrong one
-        raise StorageError(f"{place.full_name(output.address + _SUFFIX)} {error}; it counts as not stored") from error
+        raise StorageError(f"{place.full_name(output.address + MANIFEST)} {error}; it counts as not stored") from error
     except ValueError as error:
         return str(error)
     path = data_path(output.address, manifest.data)
     try:
         with place.open(path, manifest.size) as file:
-            stored = Stored(
-                file,
-                manifest.size,
-                name=place.full_name(path),
-                folder=place.folder(path + SIDE),
-                beside=lambda name: place.open(f"{path}{SIDE}/{name}"),
-                signed=key is not None,
-            )
+            stored = Stored(place, path, file, manifest.size, signed=key is not None)
             return _differing(file, stored, manifest) or encoding_named(manifest.encoding).lost(stored, thorough=True)
-    except _NOT_THERE:
+    except NOT_THERE:
         return None if _raw(place, output) is None else f"names {manifest.data}, which is gone"
     except Exception as error:
         raise _not_done(place, path, "read", error) from error
@@ -112,11 +101,10 @@ def discard(place: Place, output: StoredOutput) -> bool:
     if raw is None:
         return False
     # The manifest first: whatever happens then, the output is gone, and its data is nobody's.
-    _remove(place, output.address + _SUFFIX)
+    _remove(place, output.address + MANIFEST)
     path = _data_of(raw, output.address)
     if path is not None:
-        place.remove(path)
-        place.remove_folder(path + SIDE)
+        remove_data(place, path)
     if output.version is None:
         # Nobody stores for a run that has ended; folders of versions are shared, and stay.
         for each in (output.address, path):
@@ -142,15 +130,15 @@ def quarantine(place: Place, output: StoredOutput) -> str | None:
         # The manifest last: what is interrupted half-way goes on there the next time.
         if path is not None:
             for each in (path, *place.list(f"{path}{SIDE}/")):
-                with suppress(*_NOT_THERE):
+                with suppress(*NOT_THERE):
                     place.move(each, f"{folder}/{each.removeprefix(path.rpartition('/')[0] + '/')}")
             place.remove_folder(path + SIDE)
         if _raw(place, output) is not None:
-            place.move(output.address + _SUFFIX, f"{folder}/manifest.json")
+            place.move(output.address + MANIFEST, f"{folder}/manifest.json")
     except StorageError:
         raise
     except Exception as error:
-        raise _not_done(place, output.address + _SUFFIX, "moved aside", error) from error
+        raise _not_done(place, output.address + MANIFEST, "moved aside", error) from error
     return place.full_name(folder)
 
 
@@ -158,8 +146,7 @@ def remove_unnamed(place: Place, files: Iterable[UnnamedFile]) -> int:
     """Remove files that no manifest names; see `InventoryIOManager.remove_unnamed`."""
     freed = 0
     for file in files:
-        place.remove(file.path)
-        place.remove_folder(file.path + SIDE)
+        remove_data(place, file.path)
         freed += file.size
     return freed
 
@@ -184,7 +171,7 @@ def _output(
     beside: Mapping[str, int],
 ) -> StoredOutput:
     """Describe what a manifest tells of, and take its data from what nobody has named so far."""
-    address, size, stamp = path.removesuffix(_SUFFIX), beside[path], manifests.stamp_of(raw)
+    address, size, stamp = path.removesuffix(MANIFEST), beside[path], manifests.stamp_of(raw)
     try:
         manifest = _own(raw, address, key)
     except ValueError as error:
@@ -223,7 +210,7 @@ def _own(raw: bytes, address: str, key: SigningKey | None) -> Manifest:
     """
     manifest = manifests.read(raw, key)
     context = OutputContext(manifest.step_key, manifest.output, manifest.version, manifest.run_id, manifest.mapping_key)
-    manifests.check_fits(manifest, context, encodings=NAMES, stem=address.rpartition("/")[2])
+    manifests.check_fits(manifest, context, address, encodings=NAMES)
     # A name that is no text stands in the manifest otherwise than in the address.
     if manifests.is_text(manifest) and address_of(context) != address:
         raise ValueError(f"belongs to another output: {manifest.output!r} of {manifest.step_key!r}")
@@ -240,17 +227,15 @@ def _data_of(raw: bytes, address: str) -> str | None:
     except (DecodeError, UnicodeDecodeError):
         return None
     name = found.get("data") if isinstance(found, dict) else None
-    if not isinstance(name, str) or "/" in name or not name.startswith(f"{address.rpartition('/')[2]}."):
-        return None
-    return data_path(address, name)
+    return data_path(address, name) if isinstance(name, str) and is_data_of(address, name) else None
 
 
 def _raw(place: Place, output: StoredOutput) -> bytes | None:
     """The manifest of an output, if it is still the one that was seen."""
-    path = output.address + _SUFFIX
+    path = output.address + MANIFEST
     try:
         raw = place.read(path)
-    except _NOT_THERE:
+    except NOT_THERE:
         return None
     except Exception as error:
         raise _not_done(place, path, "read", error) from error
@@ -261,7 +246,7 @@ def _remove(place: Place, path: str) -> None:
     place.remove(path)
     try:
         place.size(path)
-    except _NOT_THERE:
+    except NOT_THERE:
         return
     except Exception as error:
         raise _not_done(place, path, "removed", error) from error
@@ -270,7 +255,7 @@ def _remove(place: Place, path: str) -> None:
 
 def _written_at(place: Place, path: str) -> float | None:
     """When a data file or one of those beside it was last written to."""
-    if not path.startswith(_DATA):
+    if not path.startswith(DATA):
         return place.written_at(path)
     times = [place.written_at(each) for each in (path, *place.list(f"{path}{SIDE}/"))]
     known = [each for each in times if each is not None]

@@ -12,10 +12,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from memo.hashing import Hasher
+from memo_iomanagers.naming import SIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from io import BufferedIOBase
+
+    from memo_iomanagers.places import Place
 
 __all__ = ["SMALL", "Stored", "digest_of", "new_sha256", "private", "sha256_of"]
 
@@ -29,6 +31,11 @@ _CHUNK = 512 * 1024
 class Stored:
     """An open data file.
 
+    Args:
+        place: Where it lies.
+        path: Its path there.
+        file: It, open. Whoever opened it closes it.
+
     Attributes:
         size: In bytes.
         name: Its full name, by which people find it.
@@ -36,24 +43,24 @@ class Stored:
         signed: Whether it is what a key has signed, and so must be the files beside it.
     """
 
-    __slots__ = ("_beside", "_few", "_file", "folder", "name", "signed", "size")
+    __slots__ = ("_few", "_file", "_path", "_place", "folder", "name", "signed", "size")
 
     def __init__(
         self,
+        place: Place,
+        path: str,
         file: BufferedIOBase,
         size: int,
         *,
-        name: str,
-        folder: str | None,
-        beside: Callable[[str], BufferedIOBase],
         signed: bool = False,
     ) -> None:
+        self._place = place
+        self._path = path
         self._file = file
         self._few: bytearray | None = None
-        self._beside = beside
         self.size = size
-        self.name = name
-        self.folder = folder
+        self.name = place.full_name(path)
+        self.folder = place.folder(path + SIDE)
         self.signed = signed
 
     def digest(self) -> str:
@@ -107,7 +114,7 @@ class Stored:
 
     def beside(self, name: str) -> BufferedIOBase:
         """Open a file that was written beside this one."""
-        return self._beside(name)
+        return self._place.open(f"{self._path}{SIDE}/{name}")
 
     def _map(self, *, private: bool) -> Any:
         from io import UnsupportedOperation

@@ -10,9 +10,10 @@ from msgspec import Struct
 
 from memo.contracts.io_manager import MemoizableIOManager, StoredValue
 from memo.errors import InvocationError, MissingExtraError
-from memo_iomanagers.naming import address_of
+from memo_iomanagers.naming import address_of, is_named
 from memo_iomanagers.table_digest import Spool, TableDigest
 from memo_iomanagers.tables import READER, as_kind, kind_wanted, take
+from memo_iomanagers.telling import where_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
     from memo_iomanagers.stored_types import StoredColumns
     from memo_iomanagers.tables import TakenTable
 
-__all__ = ["REMEDY", "ChangedError", "Incoming", "StoredTable", "TableIOManager", "where_of"]
-
-REMEDY = "it counts as not stored, and is made again when it is needed"
+__all__ = ["ChangedError", "Incoming", "StoredTable", "TableIOManager"]
 
 
 class ChangedError(Exception):
@@ -137,15 +136,15 @@ class TableIOManager(MemoizableIOManager):
     def has_outputs(self, contexts: Sequence[OutputContext]) -> Sequence[bool]:
         """Answer `has_output` for many at once."""
         found = self._find_many(contexts)
-        return [_is_named(context) and address_of(context) in found for context in contexts]
+        return [is_named(context) and address_of(context) in found for context in contexts]
 
     def content_digests(self, contexts: Sequence[OutputContext]) -> Sequence[str | None]:
         """The digests of content that stored outputs were stored with."""
         found = self._find_many(contexts)
-        return [found.get(address_of(context)) if _is_named(context) else None for context in contexts]
+        return [found.get(address_of(context)) if is_named(context) else None for context in contexts]
 
     def _find_many(self, contexts: Sequence[OutputContext]) -> Mapping[str, str | None]:
-        named = [context for context in contexts if _is_named(context)]
+        named = [context for context in contexts if is_named(context)]
         return self._find(named) if named else {}
 
     def _given(self, stored: StoredTable, batches: Iterable[Any], declared: Any, where: str, folder: str | None) -> Any:
@@ -183,12 +182,3 @@ class TableIOManager(MemoizableIOManager):
     @abstractmethod
     def _find(self, contexts: Sequence[OutputContext]) -> Mapping[str, str | None]:
         """Give the addresses of those outputs that are stored, each with the digest of its content if that is known."""
-
-
-def where_of(context: OutputContext) -> str:
-    """An output, for the front of errors."""
-    return f"output {context.name!r} of step {context.step_key!r}"
-
-
-def _is_named(context: OutputContext) -> bool:
-    return context.version is not None or context.run_id is not None

@@ -1,19 +1,18 @@
-"""Data files while they are written: hashed on the way, and gone again where that fails."""
+"""Data files and those beside them, written and removed: hashed on the way, and gone again where that fails."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from memo.hashing import Hasher
+from memo_iomanagers.encodings import encoding_named
+from memo_iomanagers.naming import SIDE
 from memo_iomanagers.stored import new_sha256
 
 if TYPE_CHECKING:
     from memo_iomanagers.places import Place
 
-__all__ = ["SIDE", "Nowhere", "Sink"]
-
-SIDE = ".d"
-"""What the name of the folder of a data file's side files ends with."""
+__all__ = ["Nowhere", "Sink", "remove_data"]
 
 _SLICE = 1 << 20
 """Bytes hashed and then written together, while they are in the processor's cache."""
@@ -133,3 +132,17 @@ class Nowhere:
     def beside(self, name: str) -> Nowhere:  # noqa: ARG002 - nothing is found again
         """Begin another one."""
         return Nowhere()
+
+
+def remove_data(place: Place, path: str, encoding: str | None = None) -> None:
+    """Remove a data file with those beside it, as far as that can be done.
+
+    Args:
+        place: Where it lies.
+        path: The data file.
+        encoding: What is in it, where that is known: most write nothing beside it, and far away it takes a question
+            to find nothing there.
+    """
+    place.remove(path)
+    if encoding is None or encoding_named(encoding).has_side_files:
+        place.remove_folder(path + SIDE)

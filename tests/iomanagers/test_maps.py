@@ -81,8 +81,8 @@ def test_what_a_reader_changes_is_its_own(io_manager: FsIOManager, folder: Path)
     assert sibling["array"].sum() == 0
     assert sibling["frame"].equals(frame)
     assert {path: path.read_bytes() for path in stored} == stored
-    io_manager._verify = True
-    assert load(io_manager)["array"].sum() == load(io_manager, OTHER).sum() == 0
+    verifying = FsIOManager(folder, verify=True)
+    assert load(verifying)["array"].sum() == load(verifying, OTHER).sum() == 0
 
 
 def test_a_value_that_is_replaced_or_removed_while_it_is_mapped_stays(

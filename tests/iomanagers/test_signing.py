@@ -23,6 +23,7 @@ from memo_iomanagers import signing
 from memo_iomanagers.filesystem import FsIOManager
 from memo_iomanagers.manifest import sealed
 from memo_iomanagers.offered import FS, PATH, TEXT
+from memo_iomanagers.places import place_at
 from memo_iomanagers.signing import SignatureError, SigningKey, key_of, sign, verify
 from memo_iomanagers.stored import Stored
 
@@ -286,10 +287,10 @@ def test_data_alone_cannot_be_replaced(folder: Path, tmp_path: Path, size: int, 
 
 
 @pytest.mark.parametrize("size", [100, LARGE])
-def test_what_was_hashed_is_what_is_read(size: int) -> None:
+def test_what_was_hashed_is_what_is_read(tmp_path: Path, size: int) -> None:
     """Small files are read once; large ones of others are copied first (see below)."""
     file = BytesIO(b"a" * 100)
-    stored = Stored(file, 100, name="", folder=None, beside=lambda _: BytesIO(), signed=True)
+    stored = Stored(place_at(tmp_path), "data", file, 100, signed=True)
     stored.sha256()
     file.seek(0)
     file.write(b"b" * 100)

@@ -1,0 +1,214 @@
+"""Stored outputs found: a manifest read and trusted, and the data file that it names opened and compared with it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from memo.errors import OutputLostError, StorageError
+from memo_iomanagers import manifest as manifests
+from memo_iomanagers.encodings import encoding_named
+from memo_iomanagers.manifest import data_of
+from memo_iomanagers.naming import manifest_path
+from memo_iomanagers.places import NOT_THERE, aside_of, reason
+from memo_iomanagers.signing import SignatureError
+from memo_iomanagers.stored import Stored, private
+from memo_iomanagers.telling import REMEDY, lost, where_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from io import BufferedIOBase
+
+    from memo.contracts.io_manager import OutputContext
+    from memo_iomanagers.journal import Journal
+    from memo_iomanagers.manifest import Manifest
+    from memo_iomanagers.places import Place
+    from memo_iomanagers.signing import SigningKey
+
+__all__ = ["Finder", "UntrustedError"]
+
+_T = TypeVar("_T")
+
+
+class UntrustedError(OutputLostError):
+    """A manifest that the key did not sign.
+
+    Attributes:
+        name: Its full name.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, name: str, reason: SignatureError, context: OutputContext) -> None:
+        super().__init__(f"{name} {reason}; {REMEDY}", where=where_of(context))
+        self.name = name
+        self.reason = reason
+
+
+class Finder:
+    """Finds what is stored at one place, and sets aside what is not whole.
+
+    Args:
+        place: The place.
+        journal: Notes what is written there.
+        readable: The encodings that can be read.
+        key: What manifests must be signed with.
+        verify: Compare the digest of everything that is loaded, however large.
+    """
+
+    def __init__(
+        self, place: Place, journal: Journal, *, readable: Collection[str], key: SigningKey | None, verify: bool
+    ) -> None:
+        self._place = place
+        self._journal = journal
+        self._readable = readable
+        self._key = key
+        self._verify = verify
+
+    def follow(
+        self,
+        context: OutputContext,
+        look: Callable[[str, int], _T],
+        *,
+        set_aside: bool = False,
+    ) -> tuple[bytes, Manifest, _T] | None:
+        """Read a manifest, and look at the data file that it names.
+
+        Between the two the output may be replaced, and the data file removed: then its new manifest counts.
+
+        Args:
+            context: The output.
+            look: Given the path of the data file, and the size it should have.
+            set_aside: A manifest that is not whole, or whose data is gone.
+
+        Returns:
+            The manifest as it stands there and as it reads, and what was seen; None where there is no manifest.
+
+        Raises:
+            OutputLostError: What lies there is not whole.
+            StorageError: The place could not be asked.
+        """
+        path = manifest_path(context)
+        tried = None
+        while True:
+            try:
+                raw = self._place.read(path)
+            except NOT_THERE:
+                return None
+            except Exception as error:
+                raise self.not_read(context, path, error) from error
+            try:
+                manifest = self.decoded(context, raw)
+            except OutputLostError as error:
+                if set_aside and not isinstance(error, UntrustedError):  # our key may be the wrong one
+                    self.set_aside(context, raw)
+                raise
+            data = data_of(context, manifest)
+            try:
+                return raw, manifest, look(data, manifest.size)
+            except NOT_THERE:
+                if raw == tried:
+                    if set_aside:
+                        self.set_aside(context, raw)
+                    name = self._place.full_name(data)
+                    raise lost(context, f"{name} is gone, and its manifest is there") from None
+                tried = raw
+            except Exception as error:
+                raise self.not_read(context, data, error) from error
+
+    def decoded(self, context: OutputContext, raw: bytes) -> Manifest:
+        """Read a manifest as it stands in its file.
+
+        Raises:
+            UntrustedError: The key did not sign it.
+            OutputLostError: It is not whole, or not that of this output.
+        """
+        try:
+            return manifests.decode(raw, context, encodings=self._readable, key=self._key)
+        except SignatureError as error:
+            raise UntrustedError(self._place.full_name(manifest_path(context)), error, context) from None
+        except ValueError as error:
+            raise lost(context, f"{self._place.full_name(manifest_path(context))} {error}") from None
+
+    def open(self, path: str, size: int) -> BufferedIOBase:
+        """Open a data file; where there is a key, so that nobody can change it between its being hashed and read."""
+        file = self._place.open(path, size)
+        return file if self._key is None else private(file)
+
+    def stored(self, path: str, manifest: Manifest, file: BufferedIOBase) -> Stored:
+        """Give what encodings read of an open data file."""
+        return Stored(self._place, path, file, manifest.size, signed=self._key is not None)
+
+    def differing(self, manifest: Manifest, file: BufferedIOBase, stored: Stored) -> str | None:
+        """Say in what an open data file is not what its manifest tells, as the end of a sentence."""
+        size = file.seek(0, os.SEEK_END)
+        if size != manifest.size:
+            return _other_size(size, manifest)
+        if self._key is not None:
+            return _other_than_signed(manifest, stored)
+        untouched = (
+            manifest.mtime_ns is not None
+            and not self._place.remote
+            and os.fstat(file.fileno()).st_mtime_ns == manifest.mtime_ns
+        )
+        if untouched and not self._verify:
+            return None
+        if stored.digest() != manifest.digest:
+            return "does not hold what was stored: its digest differs"
+        return None
+
+    def whole(self, context: OutputContext) -> Manifest | None:
+        """Find the manifest of an output whose data file has the size that it tells; None where there is none.
+
+        Raises:
+            OutputLostError: What lies there is not whole.
+            StorageError: The place could not be asked.
+        """
+        found = self.follow(context, lambda path, _: self._place.size(path))
+        if found is None:
+            return None
+        _, manifest, size = found
+        wrong = _other_size(size, manifest) if size != manifest.size else None
+        if wrong is None and manifest.encoding == "path":  # asked by name: planning imports no encoding
+            wrong = self._missing_beside(context, manifest)
+        if wrong:
+            raise lost(context, f"{self._place.full_name(data_of(context, manifest))} {wrong}")
+        return manifest
+
+    def _missing_beside(self, context: OutputContext, manifest: Manifest) -> str | None:
+        """Say what is missing of the files beside a data file, which lists them."""
+        path = data_of(context, manifest)
+        try:
+            with self.open(path, manifest.size) as file:
+                stored = self.stored(path, manifest, file)
+                wrong = None if self._key is None else _other_than_signed(manifest, stored)
+                return wrong or encoding_named(manifest.encoding).lost(stored)
+        except OSError as error:
+            return f"could not be read: {reason(error)}"
+
+    def set_aside(self, context: OutputContext, seen: bytes) -> None:
+        """Take the manifest of a damaged output away, so that the next plan does not take the output for stored.
+
+        Its text stays beside it for whoever wants to look into it.
+        """
+        path = manifest_path(context)
+        with suppress(Exception):
+            if self._place.read(path) == seen:
+                aside = aside_of(path)
+                with self._journal.storing(path, aside):
+                    self._place.put(f"{path}.damaged", seen, aside=aside)
+                self._place.remove(path)
+
+    def not_read(self, context: OutputContext, path: str, error: Exception) -> StorageError:
+        """Make the error of a file that could not be read."""
+        return StorageError(
+            f"{self._place.full_name(path)} could not be read: {reason(error)}", where=where_of(context)
+        )
+
+
+def _other_than_signed(manifest: Manifest, stored: Stored) -> str | None:
+    return None if stored.sha256() == manifest.sha256 else "does not hold what was signed: its digest differs"
+
+
+def _other_size(size: int, manifest: Manifest) -> str:
+    return f"has {size:,} bytes, and {manifest.size:,} were stored"
