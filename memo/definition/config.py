@@ -27,8 +27,8 @@ from typing import (
 
 from msgspec import NODEFAULT, Meta, Struct, ValidationError, convert, structs
 
-from memo.definition.config_resolving import (
-    ABSENT,
+from memo.definition.config_resolving import ABSENT, Resolution, child_path, unshared
+from memo.definition.config_types import (
     ANY,
     NO_SCHEMA,
     ChoiceType,
@@ -39,13 +39,10 @@ from memo.definition.config_resolving import (
     MapType,
     NoneableType,
     RecordType,
-    Resolution,
     ScalarType,
     SelectorType,
     ShapeType,
     SourceType,
-    child_path,
-    unshared,
 )
 from memo.errors import ConfigError, ConfigProblem, DefinitionError
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from memo.definition.config import ABSENT, check_config, compile_schema, resolve
-from memo.definition.config_resolving import NO_SCHEMA, taken_from_environment
+from memo.definition.config_resolving import taken_from_environment
+from memo.definition.config_types import NO_SCHEMA
 from memo.errors import ConfigError, ConfigProblem, DefinitionError
 
 if TYPE_CHECKING:

@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from msgspec import Struct, field
 
 from memo.definition.config import ABSENT, resolve_into
-from memo.definition.config_resolving import (
-    EnvironmentValue,
-    FieldType,
-    NoneableType,
-    SelectorType,
-    ShapeType,
-    taken_from_environment,
-)
+from memo.definition.config_resolving import EnvironmentValue, taken_from_environment
+from memo.definition.config_types import FieldType, NoneableType, SelectorType, ShapeType
 from memo.definition.ports import DEFAULT_IO_MANAGER_KEY, NO_VALUE
 from memo.definition.resource import IOManagerDefinition
 from memo.definition.source import source_within

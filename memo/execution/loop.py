@@ -8,25 +8,21 @@ from enum import Enum
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import replace
-
-from memo.contracts.executor import Address, StepTask
-from memo.contracts.run_store import Claim, Materialization
+from memo.contracts.executor import StepTask
+from memo.contracts.run_store import Claim
 from memo.events import ErrorInfo, Event, EventType
+from memo.execution.outputs import RunOutputs
 from memo.execution.retries import retry_after
 from memo.execution.step import inputs_of
-from memo.hashing import digest
-from memo.planning import Reason, Verdict, lacks_input
+from memo.planning import Reason, Verdict
 from memo.tags import PRIORITY_TAG, whole_number
-from memo.versioning import content_key, recipe_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from memo.contracts.executor import Executor, StepOutcome
-    from memo.contracts.run_store import History, OutputRecord
+    from memo.contracts.run_store import History
     from memo.definition.job import JobDefinition
-    from memo.definition.step import FromOutput
     from memo.execution.claims import Claims
     from memo.execution.recording import Recorder
     from memo.execution.storage import StepStorage
@@ -93,16 +89,16 @@ class RunLoop:
         self.history = history
         self.recorder = recorder
         self.claims = claims
-        self.shared = None if shared is None else set(shared)
         self.clock = clock
         self.random = random
         self.outcomes: dict[str, str] = dict.fromkeys(plan.steps, "")
         self.reasons: dict[str, str] = {}
         """Why a step's outcome is what it is, where the plan could not know."""
-        self.addresses: dict[str, Mapping[str, Address]] = dict(plan.outside)
+        self.outputs = RunOutputs(
+            job, plan, run_id=run_id, storage=storage, history=history, recorder=recorder, shared=shared
+        )
         self.errors: dict[str, ErrorInfo] = {}
         self.exceptions: dict[str, BaseException] = {}
-        self._digests: dict[str, Mapping[str, str | None]] = dict(plan.digests)
         self._phase: dict[str, Phase] = {}
         self._attempt: dict[str, int] = {}
         self._losses: dict[tuple[str, ...], int] = {}
@@ -146,7 +142,8 @@ class RunLoop:
         for key, step in self.plan.steps.items():
             if step.verdict is Verdict.REUSE:
                 assert step.stored_as is not None
-                self._reuse(key, step.stored_as, step.reason)
+                self.outputs.reuse(key, step.stored_as)
+                self._reused(key, step.stored_as, step.reason)
             elif step.reason is Reason.SKIPPED:
                 self._skip(key)
             elif step.verdict is Verdict.UNNEEDED or step.on_demand:
@@ -154,20 +151,7 @@ class RunLoop:
             else:
                 self._phase[key] = Phase.UNDECIDED if step.verdict is Verdict.MAYBE else Phase.TO_RUN
                 self._to_advance.append(key)
-        if self.plan.aliases:
-            versions = self.plan.versions
-            assert versions is not None
-            by_version = {step.version: key for key, step in self.plan.steps.items()}
-            self.recorder.aliases(
-                (
-                    self.run_id,
-                    by_version[version],
-                    version,
-                    stored_as,
-                    recipe_of(by_version[version], versions),
-                )
-                for version, stored_as in self.plan.aliases.items()
-            )
+        self.outputs.record_planned_aliases()
 
     def _cancel(self) -> None:
         for outcome in self.executor.stop(kill=True):
@@ -202,9 +186,12 @@ class RunLoop:
             self._end(key, "blocked")
             return False
         if twin and self.outcomes.get(twin[0]) in {"success", "reused"}:
-            self._reuse_twin(key, twin[0])
+            self.outputs.reuse_twin(key, twin[0])
+            self._reused(key, planned.version, Reason.SAME_VERSION, twin[0])
             return False
-        if self._reused_by_content(key):
+        stored_as = self.outputs.reuse_by_content(key)
+        if stored_as is not None:
+            self._reused(key, stored_as, Reason.SAME_CONTENT)
             return False
         self._phase[key] = Phase.TO_RUN
         return True
@@ -224,7 +211,7 @@ class RunLoop:
                 return
         if self._wait(key, waits):
             return
-        if lacks_input(self.job.steps[key], self._was_skipped):
+        if self.outputs.lacks_input(key):
             self._skip(key)
             return
         self._phase[key] = Phase.READY
@@ -258,70 +245,23 @@ class RunLoop:
                 self._to_advance.append(waiter)
 
     def _skip(self, key: str) -> None:
-        self.addresses[key] = {name: Address(key, name, kind="skipped") for name in self.job.steps[key].op.outs}
+        self.outputs.skip(key)
         self._event(EventType.STEP_SKIPPED, key, message="an optional output that it reads was not yielded")
         self._end(key, "skipped")
 
-    def _reuse(self, key: str, stored_as: str, reason: Reason) -> None:
-        self.addresses[key] = self.storage.addresses(self.job.steps[key], stored_as)
-        self._reused(key, {"reason": reason.value, "stored_as": stored_as})
-
-    def _reuse_made(self, key: str, version: str, run_id: str) -> None:
-        """Reuse what another run has stored since the plan was made."""
-        assert self.history is not None
-        self.addresses[key] = self.storage.addresses(self.job.steps[key], version)
-        self._digests[key] = self.history.content_digests([version]).get(version, {})
-        self._note_shared(key, version)
-        self.reasons[key] = f"{Reason.MADE_MEANWHILE.value}: run {run_id}"
-        self._reused(key, {"reason": Reason.MADE_MEANWHILE.value, "detail": f"run {run_id}", "stored_as": version})
-
-    def _reuse_twin(self, key: str, owner: str) -> None:
-        self.addresses[key] = self.addresses[owner]
-        self._digests[key] = self._digests.get(owner, {})
-        if self.shared is not None and owner in self.shared:
-            self.shared.add(key)
+    def _reused(self, key: str, stored_as: str | None, reason: Reason, detail: str = "") -> None:
+        named = {"detail": detail} if detail else {}
         version = self.plan.steps[key].version
-        self._reused(key, {"reason": Reason.SAME_VERSION.value, "detail": owner, "stored_as": version})
-
-    def _reused(self, key: str, data: dict[str, Any]) -> None:
-        self._event(EventType.STEP_REUSED, key, data={**data, "version": self.plan.steps[key].version})
+        data = {"reason": reason.value, **named, "stored_as": stored_as, "version": version}
+        self._event(EventType.STEP_REUSED, key, data=data)
         self._end(key, "reused")
 
-    def _reused_by_content(self, key: str) -> bool:
-        versions = self.plan.versions
-        assert versions is not None
-        assert self.history is not None
-        if versions.steps[key].computed:
-            return False  # what the accepted code gave would be known as the other's, after a revocation too
-        found = content_key(versions.steps[key], self._digest_of)
-        stored_as = self.history.find_contents([found]).get(found)
-        step = self.job.steps[key]
-        if stored_as is None or stored_as in self.plan.unfinished or not self.storage.stored([(step, stored_as)])[0]:
-            return False
-        self._digests[key] = self.history.content_digests([stored_as]).get(stored_as, {})
-        self._note_shared(key, stored_as)
-        if stored_as != versions.steps[key].version:
-            self.recorder.aliases(
-                [(self.run_id, key, versions.steps[key].version, stored_as, recipe_of(key, versions))]
-            )
-        self._reuse(key, stored_as, Reason.SAME_CONTENT)
-        return True
+    def _reused_meanwhile(self, key: str, version: str, detail: str) -> None:
+        """End a step that another run has made since the plan was."""
+        self.reasons[key] = f"{Reason.MADE_MEANWHILE.value}: {detail}"
+        self._reused(key, version, Reason.MADE_MEANWHILE, detail)
 
-    def _digest_of(self, source: FromOutput) -> str:
-        known = self._digests.get(source.step, {}).get(source.output)
-        if known is not None:
-            return known
-        # What was found equal by content counts as what it is equal to.
-        stored = self.addresses.get(source.step, {}).get(source.output)
-        if stored is not None and stored.version is not None:
-            return stored.version
-        assert self.plan.versions is not None
-        return self.plan.versions.output(source.step, source.output)
-
-    def _was_skipped(self, source: FromOutput) -> bool:
-        return self.addresses[source.step][source.output].kind == "skipped"
-
-    # The executor
+    # Starting
 
     def _submit(self) -> None:
         while self._ready and self.executor.free > 0:
@@ -344,7 +284,7 @@ class RunLoop:
             return True
         while True:
             since = None if planned.reason is Reason.FORCED else self._marks.get(key, self.plan.mark)
-            shares = self._may_share(key)
+            shares = self.outputs.may_share(key)
             answer = self.claims.take(key, planned.version, since, shares=shares)
             if answer is None:
                 return not shares or since is None or not self._made_elsewhere(key, planned.version)
@@ -352,58 +292,22 @@ class RunLoop:
                 self._phase[key] = Phase.HELD
                 return False
             if self.storage.stored([(step, planned.version)])[0]:
-                self._reuse_made(key, planned.version, answer.run_id)
+                self.outputs.reuse_made(key, planned.version)
+                self._reused_meanwhile(key, planned.version, f"run {answer.run_id}")
                 return False
             self._marks[key] = answer.mark
 
     def _made_elsewhere(self, key: str, version: str) -> bool:
-        """Reuse a step that another home has made since the plan was; asked once it is claimed for all homes.
-
-        So a step is settled too whose replacing was told of and not finished: what the shared place holds counts, if
-        it is whole. What the home itself has of it, it lets go of where that is another content.
-        """
+        """Reuse a step that another home has made since the plan was; asked once it is claimed for all homes."""
         assert self.claims is not None
-        versions, step = self.plan.versions, self.job.steps[key]
-        if versions is None or not self.claims.is_shared(version):
+        if not self.claims.is_shared(version):
             return False
-        made_of = content_key(versions.steps[key], self._digest_of)
-        is_torn = key in self.plan.forced
-        found = self.storage.made_elsewhere(step, version, made_of, of_one_run=is_torn)
+        found = self.outputs.reuse_from_elsewhere(key, version)
         if found is None:
             return False
-        if found.differs:
-            self.recorder.replacing(self.run_id, version)
-            self.storage.take_elsewhere(found)
-        self._digests[key] = {record.name: record.content_digest for record in found.outputs}
-        self.addresses[key] = self.storage.addresses(step, version)
-        assert self.shared is not None
-        self.shared.add(key)
-        # The run that made it may have been killed before it told of it.
-        texts: dict[str, str] = {}
-        self.recorder.materialization(
-            Materialization(
-                found.run_id or self.run_id,
-                self.job.name,
-                key,
-                tuple([replace(record, replaced=is_torn or found.differs) for record in found.outputs]),
-                version,
-                versions.steps[key].local_key,
-                made_of,
-                recipe_of(key, versions, texts),
-                found.seconds,
-                found.started_at,
-            ),
-            texts,
-        )
         self.claims.release(version)
-        detail = f"run {found.run_id} of another home"
-        self.reasons[key] = f"{Reason.MADE_MEANWHILE.value}: {detail}"
-        self._reused(key, {"reason": Reason.MADE_MEANWHILE.value, "detail": detail, "stored_as": version})
+        self._reused_meanwhile(key, version, f"run {found.run_id} of another home")
         return True
-
-    @property
-    def _is_held_up(self) -> bool:
-        return self.claims is not None and self.claims.has_waiting
 
     def _task(self, key: str) -> StepTask:
         step = self.job.steps[key]
@@ -415,32 +319,22 @@ class RunLoop:
             self.run_id,
             key,
             self._attempt.get(key, 0),
-            inputs_of(step, self.addresses, self.plan.sources),
+            inputs_of(step, self.outputs.addresses, self.plan.sources),
             version,
-            content_key(found, self._digest_of) if found is not None else None,
+            self.outputs.content_key(key) if found is not None else None,
             found.op_version if found is not None else None,
             versions.looks(key) if versions is not None else (),
             is_compared=versions is not None,
             local_key=found.local_key if found is not None else None,
-            shares=version is not None and self._may_share(key),
+            shares=version is not None and self.outputs.may_share(key),
             replaces=key in self.plan.forced or planned.reason is Reason.OUTPUT_MISSING or key in self._lost,
         )
 
-    def _may_share(self, key: str) -> bool:
-        step = self.job.steps[key]
-        return self.shared is not None and self.storage.shares(step) and all(map(self._is_shared, step.parents()))
+    # Waiting
 
-    def _is_shared(self, key: str) -> bool:
-        """Whether what a step gave is in the shared place, or is nothing that could be there.
-
-        What is made of anything else stays here: others would have it, and not what it was made of.
-        """
-        return self.shared is not None and (key in self.shared or not self.storage.shares(self.job.steps[key]))
-
-    def _note_shared(self, key: str, version: str) -> None:
-        assert self.history is not None
-        if self.shared is not None and self.history.shared([version]):
-            self.shared.add(key)
+    @property
+    def _is_held_up(self) -> bool:
+        return self.claims is not None and self.claims.has_waiting
 
     def _patience(self) -> float | None:
         """How long to wait for outcomes: until the next step has rested, or another run may have ended, or for ever."""
@@ -461,6 +355,8 @@ class RunLoop:
             self._phase[key] = Phase.TO_RUN
             self._to_advance.append(key)
 
+    # What comes back
+
     def _take(self, outcome: StepOutcome) -> None:
         key = outcome.step_key
         self._running.discard(key)
@@ -478,51 +374,10 @@ class RunLoop:
             self._failed(key, outcome)
 
     def _succeeded(self, key: str, outcome: StepOutcome) -> None:
-        planned = self.plan.steps[key]
-        outputs = self._told_apart(key, outcome.outputs)
-        self.addresses[key] = {
-            record.name: Address(key, record.name, record.version, None if record.version else self.run_id, record.kind)
-            for record in outputs
-        }
-        self._digests[key] = {record.name: record.content_digest for record in outputs}
-        if self.shared is not None:
-            (self.shared.add if all(record.shared for record in outputs) else self.shared.discard)(key)
-        versions = self.plan.versions
-        memoized = versions is not None and planned.reason is not Reason.NOT_MEMOIZABLE
-        texts: dict[str, str] = {}
-        self.recorder.materialization(
-            Materialization(
-                self.run_id,
-                self.job.name,
-                key,
-                outputs,
-                planned.version if memoized else None,
-                versions.steps[key].local_key if versions is not None and memoized else None,
-                content_key(versions.steps[key], self._digest_of) if versions is not None and memoized else None,
-                recipe_of(key, versions, texts) if versions is not None else None,
-                outcome.seconds,
-                outcome.started_at,
-                outcome.attempt,
-            ),
-            texts,
-            claimed=self.claims is not None and memoized and self.claims.stored(planned.version),
-        )
+        made, texts = self.outputs.made(key, outcome)
+        claimed = self.claims is not None and self.claims.stored(made.version)
+        self.recorder.materialization(made, texts, claimed=claimed)
         self._end(key, "success")
-
-    def _told_apart(self, key: str, outputs: tuple[OutputRecord, ...]) -> tuple[OutputRecord, ...]:
-        """Give the outputs of a step that runs whatever is stored a digest of their own where they have none.
-
-        They are made under the version that they had before, and nothing says that they are what they were: so
-        whatever reads them must not be taken for what it was either.
-        """
-        if key not in self.plan.forced and self.plan.steps[key].reason is not Reason.NOT_MEMOIZABLE:
-            return outputs
-        return tuple(
-            replace(record, content_digest=digest("forced", self.run_id, key, record.name))
-            if record.content_digest is None
-            else record
-            for record in outputs
-        )
 
     def _lost_input(self, key: str, outcome: StepOutcome) -> None:
         """Run again the step whose stored output turned out not to be whole, and then this one."""
