@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import contextmanager, suppress
+from stat import S_ISREG
 from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import finalize
@@ -97,8 +98,8 @@ class Journal:
 
     def sweep(self) -> None:
         """Remove what processes that are gone were storing here and did not finish."""
-        if self._folder is None:
-            return
+        if self._folder is None or os.path.islink(self._folder):
+            return  # behind a link, files may be anybody's
         try:
             names = os.listdir(self._folder)
         except OSError:
@@ -109,8 +110,10 @@ class Journal:
                     self._sweep(f"{self._folder}/{name}")
 
     def _sweep(self, path: str) -> None:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
+            if not S_ISREG(os.fstat(descriptor).st_mode):
+                return
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with open(descriptor, "rb", closefd=False) as file:
                 lines = file.read().split(b"\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
@@ -310,11 +311,18 @@ def link_of(storage: Storage, run_id: str) -> Link:
     with _linking:
         link = _links.get(at)
         if link is None:
-            link = Link(place_at(storage.remote), read_only=storage.read_only, signing_key=key_of(storage))
+            place = place_at(storage.remote, named=_setting())
+            link = Link(place, read_only=storage.read_only, signing_key=key_of(storage))
             for old in _first(_links, len(_links) - _RUNS_KEPT + 1):
                 del _links[old]
             _links[at] = link
         return link
+
+
+def _setting() -> str:
+    """What set where the shared place is."""
+    variable = "MEMO_STORAGE_REMOTE"
+    return variable if os.environ.get(variable) else "storage.remote in memo.toml or pyproject.toml:"
 
 
 def _first(keys: Iterable[tuple[str, bool, str]], count: int) -> list[tuple[str, bool, str]]:

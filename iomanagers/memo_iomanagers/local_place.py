@@ -1,4 +1,8 @@
-"""A folder of this machine as a place where bytes are kept."""
+"""A folder of this machine as a place where bytes are kept.
+
+The folder may be reached through a link; what lies below it is a place's own. So a link that somebody puts there is
+listed, moved and removed as the link that it is, and never followed to what lies behind it; values are read through it.
+"""
 
 # No pathlib here: it costs more than the system calls that it makes, for every output of every plan.
 
@@ -7,8 +11,10 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
+from stat import S_ISREG
 from typing import TYPE_CHECKING
 
+from memo_iomanagers.naming import SIDE
 from memo_iomanagers.places import NOT_THERE, Place, WritableFile
 
 if TYPE_CHECKING:
@@ -39,7 +45,8 @@ class _LocalPlace(Place):
         return f"{self._folder}/{path}"
 
     def read(self, path: str) -> bytes:
-        descriptor = os.open(f"{self._folder}/{path}", os.O_RDONLY | os.O_CLOEXEC)
+        # Without waiting: a pipe that somebody put there would never end.
+        descriptor = os.open(f"{self._folder}/{path}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             data = os.read(descriptor, 8192)
             while len(data) % 8192 == 0 and (more := os.read(descriptor, 8192)):
@@ -92,12 +99,16 @@ class _LocalPlace(Place):
         return True
 
     def open(self, path: str, size: int | None = None) -> BufferedIOBase:  # noqa: ARG002 - it makes no difference here
-        return open(f"{self._folder}/{path}", "rb")
+        return open(f"{self._folder}/{path}", "rb", opener=_opened)
 
     def remove(self, path: str) -> None:
-        _unlink(self.full_name(path))
+        if not self._leads_away(path):
+            _unlink(self.full_name(path))
 
     def move(self, path: str, to: str) -> None:
+        for each in (path, to):
+            if self._leads_away(each):
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self.full_name(each))
         os.makedirs(os.path.dirname(self.full_name(to)), exist_ok=True)
         os.rename(self.full_name(path), self.full_name(to))
 
@@ -108,9 +119,15 @@ class _LocalPlace(Place):
             return None
 
     def remove_folder(self, path: str) -> None:
+        if self._leads_away(path):
+            return
+        name = self.full_name(path)
+        if os.path.islink(name):
+            _unlink(name)
+            return
         from shutil import rmtree
 
-        rmtree(self.full_name(path), ignore_errors=True)
+        rmtree(name, ignore_errors=True)  # follows no link either
 
     def folder(self, path: str) -> str | None:
         return self.full_name(path)
@@ -125,14 +142,21 @@ class _LocalPlace(Place):
         os.utime(name, ns=(written.st_atime_ns, chosen))
         return chosen if os.stat(name).st_mtime_ns == chosen else None
 
-    def list(self, prefix: str) -> Mapping[str, int]:
-        return dict(self._sizes(prefix.rpartition("/")[0], prefix))
+    def list(self, prefix: str, failed: dict[str, Exception] | None = None) -> Mapping[str, int]:
+        if self._leads_away(prefix):
+            return {}
+        return dict(self._sizes(prefix.rpartition("/")[0], prefix, failed))
 
-    def _sizes(self, folder: str, prefix: str) -> Iterator[tuple[str, int]]:
+    def _sizes(self, folder: str, prefix: str, failed: dict[str, Exception] | None) -> Iterator[tuple[str, int]]:
         within = f"{folder}/" if folder else ""
         try:
             entries = os.scandir(f"{self._folder}/{folder}")
         except NOT_THERE:
+            return
+        except OSError as error:
+            if failed is None:
+                raise
+            failed[folder] = error
             return
         with entries:
             for entry in entries:
@@ -140,10 +164,19 @@ class _LocalPlace(Place):
                 if not path.startswith(prefix):
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    yield from self._sizes(path, prefix)
-                    continue
-                with suppress(FileNotFoundError):  # removed meanwhile
-                    yield path, entry.stat(follow_symlinks=False).st_size
+                    yield from self._sizes(path, prefix, failed)
+                elif entry.is_file(follow_symlinks=False) or (entry.is_symlink() and _counts(path, entry.path)):
+                    with suppress(FileNotFoundError):  # removed meanwhile
+                        yield path, entry.stat(follow_symlinks=False).st_size
+
+    def _leads_away(self, path: str) -> bool:
+        """Whether a folder on the way to a path is a link."""
+        folder = self._folder
+        for name in path.split("/")[:-1]:
+            folder = f"{folder}/{name}"
+            if os.path.islink(folder):
+                return True
+        return False
 
     def view(self, paths: Iterable[str]) -> View:  # noqa: ARG002 - asking here costs no more later
         return self
@@ -194,3 +227,21 @@ class _LocalFile(WritableFile):
 def _unlink(name: str) -> None:
     with suppress(OSError):  # what no manifest names is never seen
         os.unlink(name)
+
+
+def _opened(name: str, flags: int) -> int:
+    """Open a file, and nothing else: a pipe would never end.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    descriptor = os.open(name, flags | os.O_NONBLOCK)
+    if S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise FileNotFoundError(errno.ENOENT, "there is no file of that name, but something else", name)
+
+
+def _counts(path: str, name: str) -> bool:
+    """Whether a link is in the place of a file, or among the files beside one, of which it may be a part."""
+    return os.path.isfile(name) or f"{SIDE}/" in f"{path}/"

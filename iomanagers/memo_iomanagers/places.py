@@ -31,6 +31,7 @@ _REASONS = {
     errno.ENOTDIR: "a file stands where a folder should be",
     errno.EEXIST: "a file stands where a folder should be",
     errno.EISDIR: "a folder stands where a file should be",
+    errno.ELOOP: "a link stands where a folder should be",
 }
 
 
@@ -173,11 +174,13 @@ class Place(View):
         return None
 
     @abstractmethod
-    def list(self, prefix: str) -> Mapping[str, int]:
+    def list(self, prefix: str, failed: dict[str, Exception] | None = None) -> Mapping[str, int]:
         """Find every file whose path begins so, however deep it lies; nothing is remembered from an earlier time.
 
         Args:
             prefix: What the paths begin with: ``versioned/`` for all in that folder, nothing for all there are.
+            failed: Takes the folders that could not be listed, where a place can go on with the rest; without it,
+                what is raised for the first of them is.
 
         Returns:
             Its size by each path.
@@ -197,25 +200,29 @@ def aside_of(path: str) -> str:
     return f"{path}.{os.urandom(8).hex()}.tmp"
 
 
-def place_at(base_dir: str | os.PathLike[str]) -> Place:
+def place_at(base_dir: str | os.PathLike[str], *, named: str = "base_dir") -> Place:
     """Find the place that a path or a URL names.
+
+    Args:
+        base_dir: The path or URL.
+        named: What it is called where it was set, for errors.
 
     Raises:
         MissingExtraError: What the URL needs is not installed.
         StorageError: No such place can be used from here.
     """
-    named = os.fspath(base_dir)
-    if not named:
-        raise StorageError("base_dir is empty: give a folder or a URL")
+    given = os.fspath(base_dir)
+    if not given:
+        raise StorageError(f"{named} is empty: give a folder or a URL")
     for scheme in ("file://", "local://"):
-        if named.startswith(scheme):
-            named = named.removeprefix(scheme)
+        if given.startswith(scheme):
+            given = given.removeprefix(scheme)
             break
     else:
-        if "://" in named:
+        if "://" in given:
             from memo_iomanagers.remote_place import remote_place_at
 
-            return remote_place_at(named)
+            return remote_place_at(given, named)
     from memo_iomanagers.local_place import local_place
 
-    return local_place(named)
+    return local_place(given)

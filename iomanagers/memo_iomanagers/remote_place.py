@@ -52,8 +52,12 @@ def remote_place(filesystem: Any, root: str) -> Place:
     return _RemotePlace(filesystem, root)
 
 
-def remote_place_at(url: str) -> Place:
+def remote_place_at(url: str, named: str = "base_dir") -> Place:
     """Find the place that a URL names, with what the environment tells of how to reach it.
+
+    Args:
+        url: The URL.
+        named: What it is called where it was set, for errors.
 
     Raises:
         MissingExtraError: What the URL needs is not installed.
@@ -67,10 +71,10 @@ def remote_place_at(url: str) -> Place:
         filesystem, root = fsspec.url_to_fs(url, **options)
     except ImportError as error:
         if scheme in _EXTRAS:
-            raise MissingExtraError(*_EXTRAS[scheme], f"base_dir {url!r}") from error
-        raise StorageError(f"base_dir {url!r} cannot be used: {error}") from error
+            raise MissingExtraError(*_EXTRAS[scheme], f"{named} {url!r}") from error
+        raise StorageError(f"{named} {url!r} cannot be used: {error}") from error
     except Exception as error:
-        raise StorageError(f"base_dir {url!r} cannot be used: {error}") from error
+        raise StorageError(f"{named} {url!r} cannot be used: {error}") from error
     return _RemotePlace(filesystem, str(root))
 
 
@@ -171,7 +175,7 @@ class _RemotePlace(Place):
         with suppress(Exception):
             self._fs.rm(self._full(path), recursive=True)
 
-    def list(self, prefix: str) -> Mapping[str, int]:
+    def list(self, prefix: str, failed: dict[str, Exception] | None = None) -> Mapping[str, int]:  # noqa: ARG002 - it has no folders
         if self._lists_by_prefix:
             found = self._fs.find(self._root, prefix=prefix, detail=True)
         else:

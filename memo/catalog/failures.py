@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = "or use another home with --home or MEMO_HOME"
 _START_AGAIN = (
-    "move it away and memo starts a new one "
-    "(stored outputs are still found; only the history of runs is kept in this file)"
+    "`memo rebuild-catalog` puts it aside and makes a new one from what is stored "
+    "(only the history of runs is kept in this file)"
 )
 _DAMAGED = f"the catalog is damaged; {_START_AGAIN}"
 _FOREIGN = f"this file is not a catalog of memo, and was left as it is; {_START_AGAIN}"

@@ -33,12 +33,18 @@ SELECT digest, version_sets.versions FROM json_each(?) AS key JOIN version_sets 
 """
 
 _ELSEWHERE = """
-SELECT io_manager_key, count(DISTINCT outputs.version)
-FROM outputs JOIN materializations ON materializations.id = outputs.materialization
+SELECT io_manager_key, count(DISTINCT outputs.version) FROM outputs
+JOIN materializations ON materializations.id = outputs.materialization
 WHERE kind = 'value' AND outputs.version IS NOT NULL
-AND (place IS NULL OR substr(place, 1, length(:folder)) <> :folder)
-AND NOT (place IS NULL AND materializations.version IN (SELECT version FROM shared))
+    AND (place IS NULL OR substr(place, 1, length(:folder)) <> :folder)
+    AND run_id NOT IN (SELECT run_id FROM foreign_runs)
 GROUP BY io_manager_key
+"""
+
+_STORED_BY_OTHERS = """
+SELECT DISTINCT outputs.version FROM outputs
+JOIN materializations ON materializations.id = outputs.materialization
+WHERE kind = 'value' AND outputs.version IS NOT NULL AND run_id IN (SELECT run_id FROM foreign_runs)
 """
 
 _FORGET_EVENTS = f"""
@@ -73,6 +79,11 @@ def version_sets(connection: Connection, names: Collection[str]) -> dict[str, Co
 def stored_elsewhere(connection: Connection, folder: str) -> dict[str, int]:
     """Answer `RunStore.stored_elsewhere`."""
     return dict(connection.execute(_ELSEWHERE, {"folder": storable(f"{folder}/")}).fetchall())
+
+
+def stored_by_others(connection: Connection) -> set[str]:
+    """Answer `RunStore.stored_by_others`."""
+    return {version for (version,) in connection.execute(_STORED_BY_OTHERS)}
 
 
 def forget_events(connection: Connection, run_ids: Collection[str]) -> None:

@@ -333,8 +333,13 @@ class Catalog:
         return self._database.ask(lambda connection: housekeeping.version_sets(connection, names), {}) if names else {}
 
     def stored_elsewhere(self, folder: str) -> Mapping[str, int]:
-        """How many versions of outputs were ever stored in other places than a folder, by the key of the IO manager."""
+        """How many versions of outputs this home ever stored outside of a folder, by the key of the IO manager."""
         return self._database.ask(lambda connection: housekeeping.stored_elsewhere(connection, folder), {})
+
+    def stored_by_others(self) -> Collection[str]:
+        """The versions of outputs that other homes stored, all in the shared place, as far as this home has seen."""
+        nothing: set[str] = set()
+        return self._database.ask(housekeeping.stored_by_others, nothing)
 
     def forget_events(self, run_ids: Collection[str]) -> None:
         """Remove what happened in runs, in one transaction; what steps were seen to read undeclared stays known."""

@@ -13,7 +13,7 @@ _SIZES = {
     **{letter: 1000**power for power, letter in enumerate("KMGT", 1)},
     **{f"{letter}IB": 1024**power for power, letter in enumerate("KMGT", 1)},
 }
-_AGES = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_AGES = {"s": 1, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def size_option(ctx: click.Context, parameter: click.Parameter, given: str | None) -> int | None:
@@ -28,13 +28,13 @@ def size_option(ctx: click.Context, parameter: click.Parameter, given: str | Non
 
 
 def age_option(ctx: click.Context, parameter: click.Parameter, given: str | None) -> float | None:
-    """Read an age in seconds: 30d, 12h, 2w."""
+    """Read an age in seconds: 30d, 12h, 2w, 90s."""
     if given is None:
         return None
     number, unit = _parts(given)
     factor = _AGES.get(unit)
     if number is None or factor is None:
-        raise click.BadParameter(f"{given!r} is no age; write one as 30d, 12h or 2w", ctx, parameter)
+        raise click.BadParameter(f"{given!r} is no age; write one as 30d, 12h, 2w or 90s", ctx, parameter)
     return number * factor
 
 

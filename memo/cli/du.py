@@ -40,8 +40,8 @@ def du(by: str, home: str | None, as_json: bool) -> int:
     """
     from time import time
 
-    from memo.cli.held import cost_text, rest_json, rest_lines, tell_elsewhere
-    from memo.cli.text import bytes_text, out, out_json, table, tell
+    from memo.cli.held import cost_text, rest_json, rest_lines, tell_nothing, tell_rest
+    from memo.cli.text import bytes_text, out, out_json, table
     from memo.project.holdings import take_stock
     from memo.project.home import find_home
 
@@ -87,11 +87,11 @@ def du(by: str, home: str | None, as_json: bool) -> int:
     rows.append(("total", f"{outputs:,}", bytes_text(holdings.size), cost_text(seconds)))
     styles = [*[None] * (len(rows) - 1), "bold"]
     if not holdings.size:
-        tell(f"nothing is stored in the home {opened.path}; `memo run TARGET` stores what its steps give")
+        tell_nothing(opened)
     else:
         for line in table((by.upper(), "OUTPUTS", "SIZE", "TO MAKE AGAIN"), rows, styles=styles, right=(1, 2, 3)):
             out(line)
-    tell_elsewhere(holdings)
+    tell_rest(holdings)
     return 0
 
 

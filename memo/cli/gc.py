@@ -33,7 +33,10 @@ _SHOWN = 20
     help="Let go until the storage takes no more than this: 50GB, 500MB.",
 )
 @click.option(
-    "--older-than", metavar="AGE", callback=age_option, help="Let go what no run has used for so long: 30d, 12h."
+    "--older-than",
+    metavar="AGE",
+    callback=age_option,
+    help="Let go what no run has used for so long: 30d, 12h, 2w, 90s.",
 )
 @click.option(
     "--vouched",
@@ -65,6 +68,7 @@ def gc(
       memo gc --keep-runs 5 --dry-run
       memo gc --max-size 50GB --keep-runs 1
     """  # noqa: D301 - the backspace is click's sign for lines that are not to be wrapped
+    from memo.cli.held import tell_unreadable
     from memo.cli.text import out, out_json
     from memo.project.collecting import Limits, collect_garbage
     from memo.project.home import find_home
@@ -73,6 +77,7 @@ def gc(
         raise click.UsageError("say what may stay: --keep-runs N, --max-size 50GB or --older-than 30d, or several")
     with find_home(home) as opened:
         done = collect_garbage(Limits(keep_runs, max_size, older_than, vouched), instance=opened, dry_run=dry_run)
+    tell_unreadable(done.unreadable)
     if as_json:
         out_json(_json(done, dry_run=dry_run))
         return 0
@@ -125,6 +130,8 @@ def _lines(done: Collection, *, dry_run: bool, verbose: bool, max_size: int | No
 
 
 def _json(done: Collection, *, dry_run: bool) -> dict[str, Any]:
+    from memo.cli.held import unreadable_json
+
     return {
         "dry_run": dry_run,
         "evicted": [_eviction_json(each) for each in done.evicted],
@@ -137,6 +144,7 @@ def _json(done: Collection, *, dry_run: bool) -> dict[str, Any]:
         "bytes_before": done.before,
         "bytes_after": done.after,
         "is_met": done.is_met,
+        "unreadable": unreadable_json(done.unreadable),
     }
 
 

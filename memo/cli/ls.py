@@ -53,7 +53,16 @@ def ls(
     """
     from time import time
 
-    from memo.cli.held import cost_text, rest_json, rest_lines, step_json, tell_elsewhere, total_text, version_text
+    from memo.cli.held import (
+        cost_text,
+        rest_json,
+        rest_lines,
+        step_json,
+        tell_nothing,
+        tell_rest,
+        total_text,
+        version_text,
+    )
     from memo.cli.text import age_text, bytes_text, many, out, out_json, table, tell
     from memo.project.holdings import take_stock
     from memo.project.home import find_home
@@ -83,8 +92,8 @@ def ls(
         return 0
     if not wanted:
         which = " of this kind" if job is not None or step is not None else ""
-        tell(f"nothing{which} is stored in the home {opened.path}; `memo run TARGET` stores what its steps give")
-        tell_elsewhere(holdings)
+        tell_nothing(opened, which)
+        tell_rest(holdings)
         return 0
     now = time()
     header = ["STEP", "OUTPUT", "VERSION", "SIZE", "AGE", "TO MAKE AGAIN", "JOB"]
@@ -113,7 +122,7 @@ def ls(
     out(f"{many(len(wanted), 'output')}, {bytes_text(size)}{more}; {total_text(holdings)}")
     for what, count, taken in rest_lines(holdings):
         tell(f"{many(count, 'file')} {what}: {bytes_text(taken)}" if count else f"{what}: {bytes_text(taken)}")
-    tell_elsewhere(holdings)
+    tell_rest(holdings)
     return 0
 
 

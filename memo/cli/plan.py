@@ -71,6 +71,7 @@ def plan(
                 force=forced(force),
                 instance=opened,
             )
+        spots = [] if as_json else blind_spot_lines(found, made, reference, opened, home)
     finally:
         opened.close()
     if as_json:
@@ -79,7 +80,7 @@ def plan(
     for line in _lines(made):
         out(line)
     out(f"{made.job_name}: {plan_text(made)}")
-    for line in (*warning_lines(made), *blind_spot_lines(found, made, reference, home)):
+    for line in (*warning_lines(made), *spots):
         tell(line, "yellow")
     return 0
 

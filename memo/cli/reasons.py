@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
     from memo.catalog import Catalog
     from memo.contracts.run_store import RunRecord, Standing
+    from memo.contracts.version_strategy import BlindSpot
     from memo.definition.job import JobDefinition
     from memo.explaining import Link, Side
     from memo.planning import Plan, StepPlan
+    from memo.versioning import Versions
 
 _LATEST_RUNS = 50
 """How many of the job's latest runs are looked through for those in which the step ran."""
@@ -54,6 +56,12 @@ def side_of(record: RunRecord, catalog: Catalog) -> Side:
     return Side(record.versions, lambda key: catalog.standing(record, key))
 
 
+def _open_spots(job: JobDefinition, versions: Versions, step: str, catalog: Catalog) -> list[BlindSpot]:
+    from memo.project.linting import open_spots
+
+    return open_spots(job, versions, catalog).get(job.steps[step].op.name, [])
+
+
 class Present:
     """All there is to say of one step as it is now; made while the catalog is open.
 
@@ -72,6 +80,7 @@ class Present:
         self.where = job.steps[step].where
         self.since = since
         self.links: tuple[Link, ...] = ()
+        self.spots: list[BlindSpot] = []
         self.elsewhere: RunRecord | None = None
         self.last = _last_time(job.name, step, catalog)
         self.accepted = acceptance_in(plan, step, catalog)
@@ -84,6 +93,7 @@ class Present:
                     f"memoization is off: step {step!r} has no version now, to compare with that of run {since.run_id}"
                 )
             return
+        self.spots = _open_spots(job, plan.versions, step, catalog)
         key, before = self._before(catalog)
         latest = before or _run_of_last_recipe(job.name, step, catalog)
         if latest is not None and latest.host is not None:
@@ -138,12 +148,9 @@ class Present:
     def _spot_lines(self) -> Iterator[str]:
         """What could not be followed in the op's code, each with the remedy."""
         from memo.cli.undeclared import said_spot
-        from memo.project.linting import open_spots
 
-        if self.plan.versions is not None:
-            name = self.job.steps[self.step.key].op.name
-            for spot in open_spots(self.job, self.plan.versions).get(name, ()):
-                yield f"  not seen: what is behind {said_spot(spot)}; {spot.remedy}"
+        for spot in self.spots:
+            yield f"  not seen: what is behind {said_spot(spot)}; {spot.remedy}"
 
     def _when(self) -> str:
         if self.since is not None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from memo.definition.job import JobDefinition
     from memo.definition.reference import JobReference
     from memo.planning import Plan, StepPlan
+    from memo.project.home import Home
 
 _WORTH_SAYING = 0.1
 """Seconds below which a forecast is no news."""
@@ -67,13 +68,16 @@ def warning_lines(plan: Plan) -> list[str]:
     return [f"warning: {each}" for warnings in told.values() for each in warnings]
 
 
-def blind_spot_lines(job: JobDefinition, plan: Plan, reference: JobReference, home_option: str | None) -> list[str]:
-    """What could not be followed in code and nothing is declared for: one line an op.
+def blind_spot_lines(
+    job: JobDefinition, plan: Plan, reference: JobReference, home: Home, home_option: str | None
+) -> list[str]:
+    """What could not be followed in code and neither a declaration nor a run tells of: one line an op.
 
     Args:
         job: The job.
         plan: For it.
         reference: How the job was found.
+        home: Whose history tells what steps were seen to read.
         home_option: The home as the command line gave it.
     """
     if plan.versions is None or not plan.versions.blind_spots:
@@ -84,5 +88,5 @@ def blind_spot_lines(job: JobDefinition, plan: Plan, reference: JobReference, ho
     hint = lint_hint(reference, home_option)
     return [
         f"{name}: {said_spot(first)}{f', and {len(rest)} more' if rest else ''}: {hint}"
-        for name, (first, *rest) in open_spots(job, plan.versions).items()
+        for name, (first, *rest) in open_spots(job, plan.versions, home.catalog).items()
     ]

@@ -14,6 +14,7 @@ from memo.cli.options import common_options, config_options, select_option
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from memo.contracts.inventory import StoredOutput
     from memo.project.checking import Check
     from memo.project.home import Home
     from memo.project.verifying import StepVerification, Verification
@@ -92,7 +93,8 @@ def verify(
 
     Without TARGET, the bytes of everything that the home has stored are compared with the digests they were stored
     with. What is damaged is moved into quarantine/ in the storage, with its manifest: it counts as not stored, and is
-    made again when it is needed. Exit code 1 where anything is damaged.
+    made again when it is needed. What is not signed with the key that there is, or cannot be read, is told and left.
+    Exit code 1 where there is any of that.
 
     With TARGET and --rerun, each stored step of the job runs with its stored inputs, and what it gives is compared
     with what is stored, which stays as it is. What differs hangs on more than code, config and inputs: on random
@@ -171,7 +173,7 @@ def _rerun(
 
 
 def _read_all(opened: Home, as_json: bool, *, quarantine: bool) -> int:
-    from memo.cli.text import out, out_json
+    from memo.cli.text import out, out_json, tell
     from memo.project.checking import check_storage
 
     def on_output(read: int, there: int, damaged: int) -> None:
@@ -187,42 +189,77 @@ def _read_all(opened: Home, as_json: bool, *, quarantine: bool) -> int:
     else:
         for line in _check_lines(found):
             out(line)
-    return 1 if found.damaged else 0
+    if found.elsewhere is None:
+        tell("what is stored outside of the home's own files is not known: the catalog cannot be read", "yellow")
+    return 0 if found.success else 1
 
 
 def _check_lines(found: Check) -> Iterator[str]:
+    from memo.cli.held import elsewhere_text
     from memo.cli.text import bytes_text, many, styled
 
     for each in found.damaged:
-        output = each.output
-        who = f"output {output.name!r} of step {output.step_key!r}" if output.name else "an output"
-        yield f"{styled('DAMAGED', 'red', sys.stdout)}  {who}: {output.address} {each.what}"
-        yield f"         {f'moved to {each.moved_to}' if each.moved_to is not None else 'left where it is'}"
-    read = f"{many(found.outputs, 'output')} read, {bytes_text(found.size)}"
-    if not found.damaged:
-        yield f"{read}: all as they were stored"
-        return
-    yield f"{read}: {len(found.damaged):,} damaged; what is in quarantine is made again when it is needed"
+        yield f"{styled('DAMAGED', 'red', sys.stdout)}  {_who(each.output)}: {each.output.address} {each.what}"
+        if each.moved_to is not None:
+            yield f"         moved to {each.moved_to}"
+        elif each.not_moved is not None:
+            yield f"         left where it is: {each.not_moved}"
+        else:
+            yield "         left where it is"
+    for unread in found.unread:
+        yield f"{styled('UNREAD', 'yellow', sys.stdout)}   {_who(unread.output)}: {unread.reason}"
+    for place in found.unreadable:
+        yield f"{styled('UNREAD', 'yellow', sys.stdout)}   {place.place} could not be read: {place.reason}"
+    for output in found.untrusted:
+        yield f"{styled('UNSIGNED', 'yellow', sys.stdout)} {_who(output)}: {output.address} is not signed with this key"
+    parts = [f"{len(found.damaged):,} damaged"] if found.damaged else []
+    if found.unread or found.unreadable:
+        parts.append(f"{len(found.unread) + len(found.unreadable):,} could not be read")
+    if found.untrusted:
+        parts.append(f"{many(len(found.untrusted), 'output')} not signed with this key and left as they are")
+    moved = any(each.moved_to is not None for each in found.damaged)
+    then = "; what is in quarantine is made again when it is needed" if moved else ""
+    said = (", ".join(parts) + then) if parts else "all as they were stored"
+    yield f"{many(found.outputs, 'output')} read, {bytes_text(found.size)}: {said}"
+    for key, count in sorted((found.elsewhere or {}).items()):
+        yield f"not looked at: {elsewhere_text(key, count)}"
+
+
+def _who(output: StoredOutput) -> str:
+    return f"output {output.name!r} of step {output.step_key!r}" if output.name else "an output"
 
 
 def _check_json(found: Check) -> dict[str, Any]:
+    from memo.cli.held import unreadable_json
+
     return {
-        "success": not found.damaged,
+        "success": found.success,
         "outputs": found.outputs,
         "bytes": found.size,
         "damaged": [
             {
-                "address": each.output.address,
-                "job": each.output.provenance.job_name or None,
-                "step": each.output.step_key or None,
-                "output": each.output.name or None,
-                "version": each.output.provenance.step_version,
-                "place": each.output.place,
+                **_output_json(each.output),
                 "what": each.what,
                 "moved_to": each.moved_to,
+                "not_moved": each.not_moved,
             }
             for each in found.damaged
         ],
+        "not_signed": [_output_json(each) for each in found.untrusted],
+        "unread": [{**_output_json(each.output), "reason": each.reason} for each in found.unread],
+        "unreadable": unreadable_json(found.unreadable),
+        "not_looked_at": found.elsewhere,
+    }
+
+
+def _output_json(output: StoredOutput) -> dict[str, Any]:
+    return {
+        "address": output.address,
+        "job": output.provenance.job_name or None,
+        "step": output.step_key or None,
+        "output": output.name or None,
+        "version": output.provenance.step_version,
+        "place": output.place,
     }
 
 

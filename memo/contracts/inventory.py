@@ -12,7 +12,7 @@ from memo.contracts.io_manager import MemoizableIOManager, Provenance
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Inventory", "InventoryIOManager", "StoredOutput", "UnnamedFile"]
+__all__ = ["Inventory", "InventoryIOManager", "StoredOutput", "UnnamedFile", "Unreadable"]
 
 
 class StoredOutput(Struct, frozen=True):
@@ -29,6 +29,8 @@ class StoredOutput(Struct, frozen=True):
         provenance: Where it comes from.
         wrong: What is wrong with it, as the end of a sentence, as far as that shows without reading its value; then
             what else is told of it may be missing. None where nothing is.
+        untrusted: Whether it is not signed with the key that there is, and nothing else is wrong with it: it counts as
+            not stored as long as that is the key, and what is told of it is somebody else's word.
     """
 
     address: str
@@ -43,6 +45,7 @@ class StoredOutput(Struct, frozen=True):
     digest: str | None = None
     provenance: Provenance = Provenance()
     wrong: str | None = None
+    untrusted: bool = False
 
 
 class UnnamedFile(Struct, frozen=True):
@@ -59,6 +62,20 @@ class UnnamedFile(Struct, frozen=True):
     written_at: float | None = None
 
 
+class Unreadable(Struct, frozen=True):
+    """A file or folder that could not be read: what is stored there is not known.
+
+    Attributes:
+        place: Where it is, as people find it.
+        reason: Why, as the end of a sentence.
+        size: Bytes of the files that may belong to what is stored there, as far as they could be seen.
+    """
+
+    place: str
+    reason: str
+    size: int = 0
+
+
 class Inventory(Struct, frozen=True):
     """All that an IO manager keeps.
 
@@ -66,17 +83,19 @@ class Inventory(Struct, frozen=True):
         outputs: What is stored.
         unnamed: What belongs to no stored output.
         quarantined: Bytes of what was found damaged and moved aside.
+        unreadable: What could not be read; nothing is unnamed that may belong to it.
     """
 
     outputs: tuple[StoredOutput, ...] = ()
     unnamed: tuple[UnnamedFile, ...] = ()
     quarantined: int = 0
+    unreadable: tuple[Unreadable, ...] = ()
 
     @property
     def size(self) -> int:
         """In bytes, all of it."""
-        named, unnamed = sum(each.size for each in self.outputs), sum(each.size for each in self.unnamed)
-        return named + unnamed + self.quarantined
+        parts = (self.outputs, self.unnamed, self.unreadable)
+        return sum(each.size for part in parts for each in part) + self.quarantined
 
 
 class InventoryIOManager(MemoizableIOManager):
@@ -88,10 +107,10 @@ class InventoryIOManager(MemoizableIOManager):
 
     @abstractmethod
     def inventory(self) -> Inventory:
-        """List everything that is kept, without reading values.
+        """List everything that is kept, without reading values; what cannot be read is told with the rest.
 
         Raises:
-            StorageError: The place cannot be asked.
+            StorageError: The place cannot be asked at all.
         """
 
     @abstractmethod

@@ -562,7 +562,11 @@ class RunStore(History, Protocol):
         ...
 
     def stored_elsewhere(self, folder: str) -> Mapping[str, int]:
-        """How many versions of outputs were ever stored in other places than a folder, by the key of the IO manager."""
+        """How many versions of outputs this home ever stored outside of a folder, by the key of the IO manager."""
+        ...
+
+    def stored_by_others(self) -> Collection[str]:
+        """The versions of outputs that other homes stored, all in the shared place, as far as this home has seen."""
         ...
 
     def forget_events(self, run_ids: Collection[str]) -> None:

@@ -75,21 +75,30 @@ def _began_at(pid: int) -> float | None:
 
 
 def processes_with(path: str) -> list[int]:
-    """The processes of this machine that have a file open, this one left out; none where the system does not say."""
+    """The processes of this machine that have a file open, this one left out; none where the system does not say.
+
+    Those too that opened it before it was deleted.
+    """
     try:
         looked_for = os.stat(path)
+    except OSError:
+        looked_for = None
+    deleted = f"{os.path.realpath(path)} (deleted)"
+    try:
         numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
         return []
-    return [pid for pid in numbers if pid != os.getpid() and _has_open(pid, looked_for)]
+    return [pid for pid in numbers if pid != os.getpid() and _has_open(pid, looked_for, deleted)]
 
 
-def _has_open(pid: int, looked_for: os.stat_result) -> bool:
+def _has_open(pid: int, looked_for: os.stat_result | None, deleted: str) -> bool:
     folder = f"/proc/{pid}/fd"
     try:
         for name in os.listdir(folder):
             with suppress(OSError):  # closed meanwhile
-                if os.path.samestat(os.stat(f"{folder}/{name}"), looked_for):
+                if looked_for is not None and os.path.samestat(os.stat(f"{folder}/{name}"), looked_for):
+                    return True
+                if os.readlink(f"{folder}/{name}") == deleted:
                     return True
     except OSError:  # somebody else's, or gone
         pass

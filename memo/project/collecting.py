@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from memo.contracts.inventory import UnnamedFile
+from memo.contracts.inventory import UnnamedFile, Unreadable
 from memo.errors import InvocationError
 from memo.events import RunStatus
 from memo.project.alive import RunsAlive, with_equals
-from memo.project.holdings import HeldStep, home_io_manager, take_stock
+from memo.project.holdings import HeldStep, home_io_manager, stored_bytes, take_stock
 from memo.project.home import Home, opened_home
 
 if TYPE_CHECKING:
@@ -31,10 +31,11 @@ _BETWEEN_LOOKS = 0.5
 _MARGIN = 10.0
 """Seconds by which a file must be older than anything that goes on: its time of modification is a chosen one."""
 
-NEEDED, KEPT, VOUCHED = (
+NEEDED, KEPT, VOUCHED, YOUNG = (
     "a running run needs it",
     "a latest run used it",
     "it was adopted, or accepted as another's equal",
+    f"it is of no output, and younger than {_MARGIN:.0f} s or than the oldest running run",
 )
 
 
@@ -81,6 +82,7 @@ class Collection(Struct, frozen=True):
         kept: Why what else might have gone stays -> bytes.
         is_met: Whether the storage takes no more than it may.
         shared: Of how many of the evicted the shared place has the outputs too: they are fetched when they are read.
+        unreadable: What could not be read, and stays with all that may belong to it.
     """
 
     evicted: tuple[Eviction, ...]
@@ -92,6 +94,7 @@ class Collection(Struct, frozen=True):
     kept: dict[str, int]
     is_met: bool
     shared: int = 0
+    unreadable: tuple[Unreadable, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -143,6 +146,8 @@ class _Collecting:
         self._alive = RunsAlive(self._catalog, self._uses)
         # After the runs: what a run stores that began since is newer than what was looked at.
         self._holdings = take_stock(home)
+        # Signed with another key or not at all, and so of no use now: within the same limits as all else.
+        self._steps = (*self._holdings.steps, *self._holdings.untrusted)
         self._status = {use.run_id: use.status for use in self._uses}
         self._runs = Counter(use.job_name for use in self._uses)
 
@@ -154,12 +159,16 @@ class _Collecting:
         logs = {run_id: _bytes_of_logs(self._home, run_id) for run_id in runs}
         io_manager = home_io_manager(self._home)
         evicted = chosen if dry_run else self._evict(io_manager, chosen)
-        freed = sum(each.size for each in unnamed) if dry_run else io_manager.remove_unnamed(unnamed)
+        if not dry_run:
+            io_manager.remove_unnamed(unnamed)
         has_events = {use.run_id for use in self._uses if use.has_events}
         gone = tuple([run_id for run_id in runs if logs[run_id] is not None or run_id in has_events])
         if not dry_run:
             self._forget(gone)
-        after = self._holdings.size - freed - sum(each.step.size for each in evicted)
+            after = stored_bytes(self._home)  # counted: others may store and let go meanwhile
+        else:
+            freed = sum(each.size for each in unnamed)
+            after = self._holdings.size - freed - sum(each.step.size for each in evicted)
         return Collection(
             tuple(evicted),
             unnamed,
@@ -167,9 +176,10 @@ class _Collecting:
             sum(logs[run_id] or 0 for run_id in gone),
             self._holdings.size,
             after,
-            self._kept(reasons),
+            self._kept(reasons, unnamed),
             self._limits.max_size is None or after <= self._limits.max_size,
-            self._shared(evicted),
+            shared=self._shared(evicted),
+            unreadable=self._holdings.unreadable,
         )
 
     def _shared(self, evicted: Sequence[Eviction]) -> int:
@@ -188,7 +198,7 @@ class _Collecting:
         kept_ids = {use.run_id for use in latest}
         vouched = self._vouched()
         found: dict[int, str] = {}
-        for place, step in enumerate(self._holdings.steps):
+        for place, step in enumerate(self._steps):
             if step.version in self._alive.versions or step.run_id in self._alive.ids:
                 found[place] = NEEDED
             elif step.version in kept or (step.run_id in kept_ids) or self._has_few_runs(step.job_name):
@@ -216,25 +226,24 @@ class _Collecting:
         if self._limits.vouched:
             return set()
         words = {*self._catalog.adopted(), *self._catalog.accepted().values()}
-        adopted = [step.version for step in self._holdings.steps if step.adopted and step.version is not None]
+        adopted = [step.version for step in self._steps if step.adopted and step.version is not None]
         known = self._catalog.content_digests(adopted)
         words.update(version for version in adopted if version not in known)
         words = with_equals(self._catalog, words) if words else words
-        return {place for place, step in enumerate(self._holdings.steps) if step.version in words}
+        return {place for place, step in enumerate(self._steps) if step.version in words}
 
-    def _kept(self, reasons: Mapping[int, str]) -> dict[str, int]:
+    def _kept(self, reasons: Mapping[int, str], unnamed: Sequence[UnnamedFile]) -> dict[str, int]:
         kept: dict[str, int] = {}
         for place, reason in reasons.items():
-            kept[reason] = kept.get(reason, 0) + self._holdings.steps[place].size
-        return kept
+            kept[reason] = kept.get(reason, 0) + self._steps[place].size
+        young = sum(each.size for each in self._holdings.unnamed) - sum(each.size for each in unnamed)
+        return {**kept, YOUNG: young} if young else kept
 
     # What goes
 
     def _chosen(self, reasons: Mapping[int, str], size: int) -> list[Eviction]:
         """What is to go, the cheapest to make again for its bytes first."""
-        free = [
-            Eviction(step, self._cost(step)) for place, step in enumerate(self._holdings.steps) if place not in reasons
-        ]
+        free = [Eviction(step, self._cost(step)) for place, step in enumerate(self._steps) if place not in reasons]
         free.sort(key=_worth)
         limits = self._limits
         if limits.max_size is None and limits.older_than is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from memo.contracts.inventory import InventoryIOManager, StoredOutput, UnnamedFile
+from memo.contracts.inventory import InventoryIOManager, StoredOutput, UnnamedFile, Unreadable
 from memo.definition.families import IO_MANAGERS, family_member
 from memo.execution.context import InitResourceContext
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from memo.catalog import Catalog
     from memo.project.home import Home
 
-__all__ = ["HeldOutput", "HeldStep", "Holdings", "home_io_manager", "last_uses", "take_stock"]
+__all__ = ["HeldOutput", "HeldStep", "Holdings", "home_io_manager", "last_uses", "stored_bytes", "take_stock"]
 
 _MARKER = ".marker"
 
@@ -69,10 +69,13 @@ class Holdings(Struct, frozen=True):
 
     Attributes:
         damaged: What is not whole, as far as that shows without reading it.
+        untrusted: What is not signed with the key that there is, and so counts as not stored.
         unnamed: Files that belong to no output.
         quarantined: Bytes of what was found damaged and moved aside.
         other: Bytes of all else in the storage: databases and tables, whose IO managers keep no inventory.
         elsewhere: How many versions of outputs were ever stored outside of it, by the key of the IO manager.
+        unreadable: What could not be read, so that nobody knows what is stored there.
+        shared: How many outputs of other homes are in the shared place and not here, as far as this home has seen.
     """
 
     steps: tuple[HeldStep, ...]
@@ -81,12 +84,15 @@ class Holdings(Struct, frozen=True):
     quarantined: int
     other: int
     elsewhere: dict[str, int]
+    untrusted: tuple[HeldStep, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
+    shared: int = 0
 
     @property
     def size(self) -> int:
         """Bytes of all files in the storage."""
-        whole, damaged = sum(each.size for each in self.steps), sum(each.size for each in self.damaged)
-        return whole + damaged + sum(each.size for each in self.unnamed) + self.quarantined + self.other
+        parts = (self.steps, self.damaged, self.untrusted, self.unnamed, self.unreadable)
+        return sum(each.size for part in parts for each in part) + self.quarantined + self.other
 
 
 def home_io_manager(home: Home) -> InventoryIOManager:
@@ -107,16 +113,26 @@ def take_stock(home: Home) -> Holdings:
     kept = home_io_manager(home).inventory()
     folder = home.storage.folder
     assert folder is not None
-    whole = sorted((each for each in kept.outputs if each.wrong is None), key=_made_together)
+    whole = [each for each in kept.outputs if each.wrong is None]
     uses = last_uses(home.catalog)
     return Holdings(
-        tuple([_held(list(group), uses) for _, group in groupby(whole, key=_made_together)]),
+        _by_step((each for each in whole if not each.untrusted), uses),
         tuple([each for each in kept.outputs if each.wrong is not None]),
         kept.unnamed,
         kept.quarantined,
-        max(0, _bytes_below(folder) - kept.size),
+        max(0, stored_bytes(home) - kept.size),
         dict(home.catalog.stored_elsewhere(folder)),
+        _by_step((each for each in whole if each.untrusted), uses),
+        kept.unreadable,
+        len({*home.catalog.stored_by_others()} - {each.version for each in kept.outputs}),
     )
+
+
+def stored_bytes(home: Home) -> int:
+    """Bytes of all files in a home's storage."""
+    folder = home.storage.folder
+    assert folder is not None
+    return _bytes_below(folder)
 
 
 def last_uses(catalog: Catalog) -> dict[str, float]:
@@ -132,6 +148,11 @@ def last_uses(catalog: Catalog) -> dict[str, float]:
     for version, stored in catalog.aliases(list(found)).items():
         found[stored] = max(found.get(stored, 0.0), found[version])
     return found
+
+
+def _by_step(outputs: Iterable[StoredOutput], uses: dict[str, float]) -> tuple[HeldStep, ...]:
+    together = groupby(sorted(outputs, key=_made_together), key=_made_together)
+    return tuple([_held(list(group), uses) for _, group in together])
 
 
 def _made_together(output: StoredOutput) -> tuple[str, str]:
@@ -182,7 +203,7 @@ def _bytes_below(folder: str) -> int:
     total = 0
     try:
         entries = os.scandir(folder)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # whoever lists outputs tells of what cannot be read
         return 0
     with entries:
         for entry in entries:

@@ -31,6 +31,7 @@ from memo.project.preparing import Wish, prepare
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from memo.catalog import Catalog
     from memo.contracts.run_store import UndeclaredRead
     from memo.contracts.version_strategy import BlindSpot
     from memo.definition.job import JobDefinition
@@ -133,17 +134,34 @@ def is_open(spot: BlindSpot, coverage: Coverage, *, watched: bool) -> bool:
     return not coverage.has_kind(spot.kind) and not (watched and spot.shows)
 
 
-def open_spots(job: JobDefinition, versions: Versions) -> dict[str, list[BlindSpot]]:
-    """The blind spots behind which nothing is declared, by the op's name or the resource's key."""
-    read = [(step.op.name, versions.sources(key)) for key, step in job.steps.items()]
-    read += [(key, list(resource.sources)) for key, resource in versions.resources.items()]
+def open_spots(job: JobDefinition, versions: Versions, catalog: Catalog) -> dict[str, list[BlindSpot]]:
+    """The blind spots behind which nobody knows what is, by the op's name or the resource's key.
+
+    Nothing is behind one of an op whose steps have all run as they are now, where what it does would have been seen.
+    """
+    watched = _watched(job, versions, catalog)
+    read = [(step.op.name, versions.sources(key), step.op.name in watched) for key, step in job.steps.items()]
+    read += [(key, list(resource.sources), False) for key, resource in versions.resources.items()]
     found: dict[str, dict[BlindSpot, None]] = {}
-    for name, sources in read:
+    for name, sources, is_watched in read:
         coverage = Coverage([each.source for each in sources], "")
         for spot in versions.blind_spots.get(name, ()):
-            if is_open(spot, coverage, watched=False):
+            if is_open(spot, coverage, watched=is_watched):
                 found.setdefault(name, {})[spot] = None
     return {name: list(spots) for name, spots in found.items()}
+
+
+def _watched(job: JobDefinition, versions: Versions, catalog: Catalog) -> set[str]:
+    """The ops whose steps have all run as they are now, with nothing in them that nobody watches."""
+    steps = {key: found for key, found in versions.steps.items() if key in job.steps}
+    known = catalog.known_local_keys(list(dict.fromkeys(found.local_key for found in steps.values())))
+    with_workers = {read.op_version for read in catalog.undeclared_reads(job.name) if read.what == WORKERS}
+    unseen = {
+        job.steps[key].op.name
+        for key, found in steps.items()
+        if found.local_key not in known or found.op_version in with_workers
+    }
+    return {job.steps[key].op.name for key in steps} - unseen
 
 
 def spots_of(found: StepVersion | ResourceVersion) -> list[BlindSpot]:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from memo.catalog import Catalog
 from memo.contracts.run_store import Adoption, Materialization, OutputRecord
-from memo.errors import HomeError, NewerHomeError
+from memo.errors import HomeError, NewerHomeError, StorageError
 from memo.execution.environment import MARKERS
 from memo.execution.processes import processes_with
 from memo.project.alive import runs_alive
@@ -68,8 +68,16 @@ def rebuild_catalog(*, instance: Home | str | os.PathLike[str] | None = None, fo
         if not home.path.is_dir():
             raise HomeError("there is no home here whose catalog could be made anew", where=str(home.path))
         home.make()
-        _check_replaceable(file, force=force)
-        stored = [each for each in home_io_manager(home).inventory().outputs if each.wrong is None]
+        is_lost = _check_replaceable(file, force=force)
+        kept = home_io_manager(home).inventory()
+        if kept.unreadable:
+            first = kept.unreadable[0]
+            raise StorageError(
+                f"it could not be read: {first.reason}; a new catalog would not know what is stored there, give the "
+                "right to read it or remove it",
+                where=first.place,
+            )
+        stored = [each for each in kept.outputs if each.wrong is None and not each.untrusted]
         by_version: dict[str, list[StoredOutput]] = {}
         for each in stored:
             if each.provenance.step_version is not None:
@@ -84,7 +92,7 @@ def rebuild_catalog(*, instance: Home | str | os.PathLike[str] | None = None, fo
             with Catalog.open(draft) as catalog:
                 catalog.add_rebuilt(made, _adoptions(by_version), torn)
             home.close()
-            aside = _put_aside(file)
+            aside = _put_aside(file, "damaged" if is_lost else "replaced")
             os.rename(draft, file)
         finally:
             for end in _BESIDE:
@@ -93,18 +101,21 @@ def rebuild_catalog(*, instance: Home | str | os.PathLike[str] | None = None, fo
         return Rebuilt(len(made), counted, len(torn), len(stored) - counted, aside)
 
 
-def _check_replaceable(file: Path, *, force: bool) -> None:
+def _check_replaceable(file: Path, *, force: bool) -> bool:
     """See that nobody uses the catalog, and that it is no loss.
+
+    Returns:
+        Whether nothing can be read of it.
 
     Raises:
         HomeError: Somebody does, or it is.
     """
-    if not file.exists():
-        return
     where = str(file)
     users = processes_with(where)
     if users:
         raise HomeError(f"process {users[0]} has the catalog open; wait until it is done, or end it", where=where)
+    if not (_has_bytes(where) or _has_bytes(f"{where}-wal")):
+        return True
     try:
         with Catalog.open(file) as catalog:
             catalog.check()
@@ -112,7 +123,7 @@ def _check_replaceable(file: Path, *, force: bool) -> None:
     except NewerHomeError:
         raise
     except HomeError:
-        return
+        return True
     if running:
         raise HomeError(f"run {running[0]} of this home goes on; wait until it is done, or end it", where=where)
     if not force:
@@ -121,6 +132,14 @@ def _check_replaceable(file: Path, *, force: bool) -> None:
             "make one all the same, the old one stays beside it",
             where=where,
         )
+    return False
+
+
+def _has_bytes(path: str) -> bool:
+    try:
+        return os.stat(path).st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def _materialization(version: str, stored: list[StoredOutput]) -> Materialization:
@@ -164,13 +183,13 @@ def _adoptions(by_version: dict[str, list[StoredOutput]]) -> list[Adoption]:
     return found
 
 
-def _put_aside(file: Path) -> str | None:
+def _put_aside(file: Path, ending: str) -> str | None:
     """Move the old catalog away, with what SQLite keeps beside it."""
     stamp = strftime("%Y%m%dT%H%M%S", localtime(time()))
-    aside, number = f"{file}.{stamp}.damaged", 1
+    aside, number = f"{file}.{stamp}.{ending}", 1
     while os.path.lexists(aside):
         number += 1
-        aside = f"{file}.{stamp}-{number}.damaged"
+        aside = f"{file}.{stamp}-{number}.{ending}"
     moved = None
     for end in reversed(_BESIDE):
         if os.path.lexists(f"{file}{end}"):

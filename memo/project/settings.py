@@ -19,9 +19,11 @@ class StorageSettings(Struct, frozen=True):
     """What a project may set of where outputs are kept.
 
     Attributes:
-        remote: A folder, relative to the settings' file, or a URL under which outputs are shared with other homes.
+        remote: A folder, relative to the settings' file, or a URL under which outputs are shared with other homes; none
+            where it is empty.
         read_only: Whether this home only takes from there.
-        signing_key_file: The file of the key with which manifests are signed, relative to the settings' file.
+        signing_key_file: The file of the key with which manifests are signed, relative to the settings' file; none
+            where it is empty.
     """
 
     remote: str | None = None
@@ -48,6 +50,10 @@ class Settings(Struct, frozen=True):
 REMOTE_VARIABLE = "MEMO_STORAGE_REMOTE"
 READ_ONLY_VARIABLE = "MEMO_STORAGE_READ_ONLY"
 
+_SCHEMES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https", "file", "local", "memory", "sftp", "ssh"}
+_TYPES = {"str": "a text", "bool": "true or false", "int": "a whole number", "object": "a table"}
+"""What a setting must be, by what msgspec calls it."""
+
 
 def load_settings(root: Path) -> Settings:
     """Read the settings at the project's root; all are the defaults where there is no file.
@@ -58,18 +64,25 @@ def load_settings(root: Path) -> Settings:
         ConfigError: The file cannot be read, or holds something else than settings.
     """
     own, shared = root / "memo.toml", root / "pyproject.toml"
-    settings = Settings()
+    settings, where = Settings(), ""
     if own.is_file():
-        settings = _settings(_parsed(own), str(own))
+        where = str(own)
+        settings = _settings(_parsed(own), where)
     elif shared.is_file() and b"[tool.memo" in shared.read_bytes():
-        settings = _settings(_parsed(shared).get("tool", {}).get("memo", {}), f"{shared} [tool.memo]")
-    return replace(settings, storage=_of_this_machine(settings.storage, root))
+        where = f"{shared} [tool.memo]"
+        settings = _settings(_parsed(shared).get("tool", {}).get("memo", {}), where)
+    return replace(settings, storage=_of_this_machine(settings.storage, root, where))
 
 
-def _of_this_machine(storage: StorageSettings, root: Path) -> StorageSettings:
-    remote = os.environ.get(REMOTE_VARIABLE)
-    if remote is not None:
-        storage = replace(storage, remote=remote or None)
+def _of_this_machine(storage: StorageSettings, root: Path, where: str) -> StorageSettings:
+    remote, said = os.environ.get(REMOTE_VARIABLE), (REMOTE_VARIABLE, "the environment")
+    if remote is None:
+        remote, said = storage.remote, ("storage.remote", where)
+    storage = replace(
+        storage,
+        remote=_checked_remote((remote or "").strip(), *said) or None,
+        signing_key_file=(storage.signing_key_file or "").strip() or None,
+    )
     read_only = os.environ.get(READ_ONLY_VARIABLE)
     if read_only:
         if read_only not in {"0", "1"}:
@@ -82,6 +95,25 @@ def _of_this_machine(storage: StorageSettings, root: Path) -> StorageSettings:
     if storage.signing_key_file is not None:
         storage = replace(storage, signing_key_file=str(root / os.path.expanduser(storage.signing_key_file)))
     return storage
+
+
+def _checked_remote(remote: str, name: str, where: str) -> str:
+    """See that what is meant for a URL is not taken for a folder.
+
+    Raises:
+        ConfigError: It looks like a URL with a slip in it.
+    """
+    head, colon, rest = remote.partition(":")
+    if not colon:
+        head, slashes, rest = remote.partition("//")
+        head = head if slashes else ""
+    # One letter is a drive.
+    is_meant = head in _SCHEMES or (bool(colon) and len(head) > 1 and head.isalnum() and rest.startswith("/"))
+    if "://" in remote or not is_meant:
+        return remote
+    meant = f"{head}://{rest.lstrip('/')}"
+    problem = ConfigProblem(name, f"is {remote!r}, which is neither a folder nor a URL. Did you mean {meant!r}?")
+    raise ConfigError([problem], where=where)
 
 
 def _parsed(path: Path) -> dict[str, Any]:
@@ -106,10 +138,22 @@ def _settings(found: dict[str, Any], where: str) -> Settings:
     try:
         settings = msgspec.convert(found, Settings)
     except msgspec.ValidationError as error:
-        raise ConfigError([ConfigProblem("", str(error))], where=where) from None
+        raise ConfigError([_mistyped(found, str(error))], where=where) from None
     if settings.max_concurrent < 1 or settings.max_retries < 0:
         raise ConfigError([ConfigProblem("", "max_concurrent is from 1 on, max_retries from 0 on")], where=where)
     return settings
+
+
+def _mistyped(found: Any, told: str) -> ConfigProblem:
+    """Say in the words of settings what msgspec tells of a wrong type."""
+    expected, _, path = told.partition(", got ")
+    name = path.partition("`$.")[2].rstrip("`")
+    kind = _TYPES.get(expected.removeprefix("Expected ").strip("`").partition(" | ")[0])
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    if kind is None or not name:
+        return ConfigProblem(name, told)
+    return ConfigProblem(name, f"is {found!r}; it must be {kind}")
 
 
 def _unknown(found: dict[str, Any], of: type[Struct], prefix: str) -> Iterator[ConfigProblem]:

@@ -56,7 +56,9 @@ def test_what_is_no_catalog_is_refused_and_left_as_it_was(
 
     with Catalog.open(path, read_only=read_only) as catalog:
         for _ in range(2):
-            with pytest.raises(HomeError, match=r"catalog\.db: this file is not a catalog of memo.*move it away"):
+            with pytest.raises(
+                HomeError, match=r"catalog\.db: this file is not a catalog of memo.*memo rebuild-catalog"
+            ):
                 catalog.list_runs()
         if not read_only:
             with pytest.raises(HomeError, match="not a catalog"):
@@ -156,7 +158,7 @@ def test_a_damaged_row_is_told_as_damage(filled: Path, change: str, question: st
 
     with (
         Catalog.open(filled) as catalog,
-        pytest.raises(HomeError, match=r"the catalog is damaged; move it away"),
+        pytest.raises(HomeError, match=r"the catalog is damaged; `memo rebuild-catalog"),
     ):
         sample.ask(question, catalog)
 

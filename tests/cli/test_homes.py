@@ -117,7 +117,7 @@ def test_a_catalog_that_is_none(daily: Workspace, memo: Memo, content: bytes) ->
     daily.home.mkdir()
     catalog = daily.home / "catalog.db"
     catalog.write_bytes(content)
-    refused(memo("run", "daily.py"), "catalog.db", "move it away")
+    refused(memo("run", "daily.py"), "catalog.db", "memo rebuild-catalog")
     assert catalog.read_bytes() == content
 
 

@@ -224,7 +224,7 @@ def test_gc_as_json(two: Workspace, ok: Memo) -> None:
         (["--max-size", "5XB"], "'5XB' is no size; write one as 500MB, 50GB or 1.5TiB"),
         (["--max-size", "-5"], "'-5' is no size"),
         (["--max-size", "nanGB"], "is no size"),
-        (["--older-than", "30"], "'30' is no age; write one as 30d, 12h or 2w"),
+        (["--older-than", "30"], "'30' is no age; write one as 30d, 12h, 2w or 90s"),
         (["--older-than", "d"], "'d' is no age"),
     ],
 )
@@ -456,3 +456,142 @@ def test_a_step_whose_outputs_are_of_two_runs_is_made_again(workspace: Workspace
     assert "1 step not whole" in ok("rebuild-catalog").stdout
     ran = workspace.run(output="agree")
     assert (ran.ran, ran.value) == (["agree", "pair"], "True")
+
+
+# Beside what is whole
+
+
+def test_verify_and_gc_keep_the_data_of_a_damaged_manifest(two: Workspace, ok: Memo, memo: Memo) -> None:
+    manifest = max((two.home / "storage/versioned").rglob("*.json"))
+    manifest.write_bytes(manifest.read_bytes()[:40])
+    (data,) = (two.home / "storage/data").rglob(f"{manifest.name.removesuffix('.json')}.*")
+    for path in data.parent.iterdir():
+        os.utime(path, (1000, 1000))
+    assert result(ok("du", "--json"))["unnamed_bytes"] == 0
+    ok("gc", "--older-than", "52w")
+    assert data.exists()
+    assert memo("verify").returncode == 1
+    assert [path.name for path in (two.home / "storage/quarantine").rglob("*.pkl")] == [data.name]
+
+
+def test_verify_tells_all_that_is_damaged_where_nothing_can_be_moved(two: Workspace, memo: Memo) -> None:
+    for manifest in (two.home / "storage/versioned").rglob("*.json"):
+        flip(manifest)
+    (two.home / "storage/quarantine").write_text("a file in the way")
+    done = memo("verify")
+    assert done.returncode == 1
+    assert done.stdout.count("DAMAGED") == done.stdout.count("could not be moved aside") == 5
+    assert done.stdout.endswith("5 damaged\n")
+    assert all(
+        "stands where a folder should be" in each["not_moved"] for each in result(memo("verify", "--json"))["damaged"]
+    )
+    assert "quarantine is" not in memo("verify", "--no-quarantine").stdout
+
+
+def test_verify_says_what_it_did_not_look_at(workspace: Workspace, ok: Memo) -> None:
+    workspace.write(
+        "elsewhere.py",
+        """
+        from memo import fs_io_manager, job, op
+
+        @op
+        def far():
+            return 1
+
+        @job(resource_defs={"io_manager": fs_io_manager.configured({"base_dir": "outside"})})
+        def distant():
+            far()
+        """,
+    )
+    ok("run", "elsewhere.py")
+    said = "not looked at: 1 output stored by 'io_manager' outside of the home's own files"
+    assert said in ok("verify").stdout
+    assert result(ok("verify", "--json"))["not_looked_at"] == {"io_manager": 1}
+    (workspace.home / "catalog.db").write_bytes(b"something else" * 100)
+    done = ok("verify")
+    assert "not known: the catalog cannot be read" in done.stderr
+
+
+def test_what_another_key_signed_is_told_as_such(daily: Workspace, ok: Memo, memo: Memo) -> None:
+    ok("run", "daily.py", MEMO_SIGNING_KEY="a" * 32)
+    other = {"MEMO_SIGNING_KEY": "b" * 32}
+    assert "not signed with this key" in ok("du", **other).stdout
+    assert "damaged" not in ok("du", **other).stdout
+    assert result(ok("ls", "--json", **other))["untrusted_bytes"] > 0
+    done = memo("verify", **other)
+    assert done.returncode == 1
+    assert done.stdout.count("UNSIGNED output ") == 3
+    assert "output 'result' of step 'load': versioned/" in done.stdout
+    assert "0 outputs read, 0 B: 3 outputs not signed with this key and left as they are\n" in done.stdout
+    assert {each["step"] for each in result(memo("verify", "--json", **other))["not_signed"]} == {
+        "load",
+        "clean",
+        "report",
+    }
+    assert "the outputs of 3 steps" in ok("gc", "--older-than", "0s", **other).stdout
+    ok("verify", **other)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_what_cannot_be_read_is_named(two: Workspace, memo: Memo, ok: Memo) -> None:
+    manifest = max((two.home / "storage/versioned").rglob("*.json"))
+    manifest.chmod(0)
+    for command in (["ls"], ["du"], ["gc", "--older-than", "0s"]):
+        assert f"{manifest} could not be read: permission is denied" in ok(*command).stderr
+    done = memo("verify")
+    assert done.returncode == 1
+    assert f"UNREAD   {manifest} could not be read: permission is denied" in done.stdout
+    assert f"{manifest}: it could not be read" in memo("rebuild-catalog", "--force").stderr
+
+
+def test_young_files_of_no_output_are_said_to_stay(two: Workspace, ok: Memo) -> None:
+    left = two.home / "storage/data/versioned/left.0123456789abcdef.pkl"
+    left.write_bytes(b"x" * 10)
+    assert "once they are older than 10 s, and than any running run" in ok("du").stdout
+    assert "kept: 10 B, as it is of no output, and younger than 10 s" in ok("gc", "--older-than", "52w").stdout
+    os.utime(left, (1000, 1000))
+    assert "of no output, 10 B" in ok("gc", "--older-than", "52w").stdout
+    assert not left.exists()
+
+
+def test_a_damaged_catalog_is_told_with_its_cure(two: Workspace, memo: Memo, ok: Memo) -> None:
+    catalog = two.home / "catalog.db"
+    catalog.write_bytes(b"something else" * 100)
+    for command in (["ls"], ["du"], ["gc", "--max-size", "0"], ["runs"], ["plan", "daily.py"]):
+        done = memo(*command)
+        assert done.returncode == 2
+        assert "`memo rebuild-catalog`" in done.stderr
+    catalog.write_bytes(b"")
+    assert "a new catalog of 5 steps" in ok("rebuild-catalog").stdout
+    catalog_before = {path.name for path in two.home.glob("catalog.db.*.damaged")}
+    made = result(ok("rebuild-catalog", "--force", "--json"))
+    assert made["aside"].endswith(".replaced")
+    assert {path.name for path in two.home.glob("catalog.db.*.damaged")} == catalog_before
+
+
+def test_a_catalog_is_not_made_anew_while_a_run_has_the_deleted_one_open(two: Workspace, memo: Memo, ok: Memo) -> None:
+    program = (
+        "import sys\n"
+        "from memo import Home\n"
+        f"home = Home({str(two.home)!r})\n"
+        "home.catalog.list_runs()\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=two.path,
+        env=two.environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    with process:
+        assert process.stdout.readline() == "ready\n"
+        (two.home / "catalog.db").unlink()
+        done = memo("rebuild-catalog")
+        process.communicate("")
+    assert done.returncode == 2
+    assert f"process {process.pid} has the catalog open" in done.stderr
+    ok("rebuild-catalog")

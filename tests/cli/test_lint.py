@@ -405,3 +405,35 @@ def test_five_blind_spots_are_five_findings(workspace: Workspace, ok: Memo, memo
     assert done.returncode == 1
     assert done.stdout.endswith("daily: 5 findings\n")
     assert "    give it as config\n" in done.stdout
+
+
+def test_plan_warns_of_what_lint_reports_and_of_nothing_else(workspace: Workspace, ok: Memo) -> None:
+    workspace.write(
+        "pipe.py",
+        """
+        from pathlib import Path
+        from memo import Out, job, op, path_io_manager
+
+        @op(out=Out(io_manager_key="paths"))
+        def write() -> Path:
+            path = Path("made.txt")
+            path.write_text("3")
+            return path
+
+        @op
+        def evaluate(made: Path) -> int:
+            return int(made.read_text())
+
+        @job(resource_defs={"paths": path_io_manager})
+        def daily():
+            evaluate(write())
+        """,
+    )
+    warning = ".read_text() reads a file"
+    assert warning in ok("lint", "pipe.py").stdout
+    assert warning in ok("plan", "pipe.py").stderr
+    assert warning in ok("why", "pipe.py", "evaluate").stdout
+    ok("run", "pipe.py")
+    assert warning not in ok("lint", "pipe.py").stdout
+    assert ok("plan", "pipe.py").stderr == ""
+    assert warning not in ok("why", "pipe.py", "evaluate").stdout

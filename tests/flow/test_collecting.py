@@ -224,6 +224,20 @@ def test_lost_intermediates_are_made_again_when_something_needs_them(chain: Chai
     assert chain.run() == (["report"], 1003)
 
 
+def test_two_collections_at_once_count_what_is_there(chain: Chain) -> None:
+    chain.run()
+    others: list[Collection] = []
+
+    def meanwhile(_: object) -> None:
+        if not others:
+            others.append(collect_garbage(Limits(max_size=0), instance=chain.home))
+
+    done = collect_garbage(Limits(max_size=0), instance=chain.home, on_evict=meanwhile)
+    assert len(done.evicted) == 1
+    assert len(others[0].evicted) == 2
+    assert done.after == others[0].after == bytes_below(chain.home / "storage")
+
+
 def test_what_is_lost_and_known_by_another_name_is_no_news(chain: Chain) -> None:
     chain.run()
     chain.gives, chain.code["load"] = 11, 2
