@@ -35,7 +35,7 @@ from tests.flow.test_laws import Model, Pipeline, edited, edits, models, same
 if TYPE_CHECKING:
     from tests.conftest import Workspace
 
-SEQUENCES = int(os.environ.get("MEMO_LAW_SEQUENCES", "60" if os.environ.get("CI") else "20"))
+SEQUENCES = int(os.environ.get("MEMO_LAW_SEQUENCES", "30" if os.environ.get("CI") else "20"))
 
 ALL = Limits(max_size=0, vouched=True)
 

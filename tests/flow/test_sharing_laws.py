@@ -18,7 +18,7 @@ from memo.project.home import Home
 from memo.project.settings import StorageSettings
 from tests.flow.test_laws import LOST, Model, config_of, edited, edits, make_job, models, same
 
-SEQUENCES = int(os.environ.get("MEMO_LAW_SEQUENCES", "100" if os.environ.get("CI") else "25"))
+SEQUENCES = int(os.environ.get("MEMO_LAW_SEQUENCES", "40" if os.environ.get("CI") else "25"))
 
 PHASES = [Phase.explicit, Phase.generate]
 """Without shrinking: a sequence is seconds, and what a failing one did is told."""
