@@ -32,7 +32,7 @@ from memo import (
     op,
 )
 
-SEQUENCES = int(os.environ.get("MEMO_LAW_SEQUENCES", "200" if os.environ.get("CI") else "60"))
+SEQUENCES = int(os.environ.get("MEMO_LAW_SEQUENCES", "100" if os.environ.get("CI") else "60"))
 
 
 @dataclass(frozen=True)
