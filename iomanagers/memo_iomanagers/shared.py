@@ -29,14 +29,11 @@ from memo_iomanagers.encodings import AUTO, NAMES, encoding_named
 from memo_iomanagers.encodings.path import restore_seals
 from memo_iomanagers.filesystem import FsIOManager
 from memo_iomanagers.link import UnreachableError
-from memo_iomanagers.manifest import data_of as _data
-from memo_iomanagers.naming import SIDE
-from memo_iomanagers.naming import manifest_path as _path
-from memo_iomanagers.places import NOT_THERE as _NOT_THERE
-from memo_iomanagers.places import aside_of as _aside
-from memo_iomanagers.places import place_at
+from memo_iomanagers.manifest import data_of
+from memo_iomanagers.naming import SIDE, manifest_path
+from memo_iomanagers.places import NOT_THERE, aside_of, place_at
 from memo_iomanagers.signing import SignatureError
-from memo_iomanagers.telling import where_of as _where
+from memo_iomanagers.telling import lost, where_of
 from memo_iomanagers.writing import remove_data
 
 if TYPE_CHECKING:
@@ -126,7 +123,7 @@ class SharedIOManager(SharingIOManager):
         answers = list(self._here.has_outputs(contexts))
         missing = [index for index, there in enumerate(answers) if not there and contexts[index].version is not None]
         # What the home has and is not whole may be other than what is shared: it counts as lost.
-        paths = {index: path for index in missing if not self._is_spoilt(path := _path(contexts[index]))}
+        paths = {index: path for index in missing if not self._is_spoilt(path := manifest_path(contexts[index]))}
         there = self._link.stored(list(paths.values()))
         if self._link.is_distrusted:
             there -= self._untrusted({path: contexts[index] for index, path in paths.items() if path in there})
@@ -144,7 +141,7 @@ class SharedIOManager(SharingIOManager):
         try:
             self._decoded(context, raw)
         except SignatureError as error:
-            self._link.untrusted.add(self._link.full_name(_path(context)), error)
+            self._link.untrusted.add(self._link.full_name(manifest_path(context)), error)
             return True
         except ValueError:
             return False  # what is wrong with it shows when it is fetched
@@ -156,7 +153,7 @@ class SharedIOManager(SharingIOManager):
         missing = [
             index
             for index, context in enumerate(contexts)
-            if found[index] is None and context.version is not None and not self._is_spoilt(_path(context))
+            if found[index] is None and context.version is not None and not self._is_spoilt(manifest_path(context))
         ]
         for index, content in zip(missing, self.there([contexts[index] for index in missing]), strict=True):
             found[index] = None if content is None else content.content_digest
@@ -170,21 +167,24 @@ class SharedIOManager(SharingIOManager):
 
     def there(self, contexts: Sequence[OutputContext]) -> Sequence[Content | None]:
         """What the shared place has, as its manifests tell."""
-        raws = self._link.manifests([_path(context) for context in contexts])
+        raws = self._link.manifests([manifest_path(context) for context in contexts])
         with self._link.untrusted.together():
-            return [_content(self._manifest(context, raws.get(_path(context)), is_here=False)) for context in contexts]
+            return [
+                _content(self._manifest(context, raws.get(manifest_path(context)), is_here=False))
+                for context in contexts
+            ]
 
     def share(self, contexts: Sequence[OutputContext]) -> bool | None:
         """Put the stored outputs of one step into the shared place; what is there already stays."""
         if not self._link.takes:
             return None
-        there = self._link.stored([_path(context) for context in contexts])
+        there = self._link.stored([manifest_path(context) for context in contexts])
         try:
-            return all(self._share(context, is_there=_path(context) in there) for context in contexts)
+            return all(self._share(context, is_there=manifest_path(context) in there) for context in contexts)
         except (UnreachableError, OSError):
             return None
         except SignatureError as error:  # Only what is made anew takes the place of what others have signed.
-            self._link.untrusted.add(self._link.full_name(_path(contexts[0])), error)
+            self._link.untrusted.add(self._link.full_name(manifest_path(contexts[0])), error)
             return None
 
     def _share(self, context: OutputContext, *, is_there: bool) -> bool:
@@ -193,7 +193,7 @@ class SharedIOManager(SharingIOManager):
         if raw is None or manifest is None:
             # What is there is all that there is.
             if not is_there:
-                raise FileNotFoundError(_path(context))
+                raise FileNotFoundError(manifest_path(context))
             return True
         if not is_there and self._put_new(context, raw, manifest):
             return True
@@ -208,7 +208,7 @@ class SharedIOManager(SharingIOManager):
         """Remove what the home has, so that what the shared place has counts."""
         for context in contexts:
             manifest = self._manifest(context, self._raw_here(context))
-            self._place.remove(_path(context))
+            self._place.remove(manifest_path(context))
             if manifest is not None:
                 _remove(self._place, context, manifest)
 
@@ -240,9 +240,9 @@ class SharedIOManager(SharingIOManager):
 
     def _put_new(self, context: OutputContext, raw: bytes, manifest: Manifest) -> bool:
         """Put an output that is not there yet; False where one is, of which nothing is known yet."""
-        path = _path(context)
+        path = manifest_path(context)
         self._link.give(lambda place: self._upload(place, context, manifest), is_long=True)
-        is_new = self._link.give(lambda place: place.put(path, raw, aside=_aside(path), replace=False))
+        is_new = self._link.give(lambda place: place.put(path, raw, aside=aside_of(path), replace=False))
         self._link.note(path, there=True)
         if not is_new and (other := self._theirs(context)) is not None and other.data != manifest.data:
             self._link.give(lambda place: _remove(place, context, manifest))
@@ -255,23 +255,23 @@ class SharedIOManager(SharingIOManager):
             SignatureError: It is not signed, where that is not to count as if there were none.
         """
         try:
-            raw = self._link.ask(lambda place: place.read(_path(context)))
-        except _NOT_THERE:
+            raw = self._link.ask(lambda place: place.read(manifest_path(context)))
+        except NOT_THERE:
             return None
         try:
             return self._decoded(context, raw)
         except SignatureError as error:
             if must_be_trusted:
                 raise
-            self._link.untrusted.add(self._link.full_name(_path(context)), error)
+            self._link.untrusted.add(self._link.full_name(manifest_path(context)), error)
         except ValueError as error:
-            run_log().warning("a manifest of %s %s", _where(context), error)
+            run_log().warning("a manifest of %s %s", where_of(context), error)
         return None
 
     def _replace(self, context: OutputContext, raw: bytes, manifest: Manifest, other: Manifest | None) -> None:
-        path = _path(context)
+        path = manifest_path(context)
         self._link.give(lambda place: self._upload(place, context, manifest), is_long=True)
-        self._link.give(lambda place: place.put(path, raw, aside=_aside(path)))
+        self._link.give(lambda place: place.put(path, raw, aside=aside_of(path)))
         if other is not None and other.data != manifest.data:
             with suppress(UnreachableError):
                 self._link.give(lambda place: _remove(place, context, other))
@@ -289,7 +289,7 @@ class SharedIOManager(SharingIOManager):
         _remove(self._place, context, manifest)
         provenance = taken.provenance
         context.provenance = replace(context.provenance, content_digest=provenance.content_digest)
-        name = self._place.full_name(_data(context, taken))
+        name = self._place.full_name(data_of(context, taken))
         assert context.stored is not None
         context.report_stored(
             replace(
@@ -303,7 +303,7 @@ class SharedIOManager(SharingIOManager):
         )
 
     def _upload(self, place: Place, context: OutputContext, manifest: Manifest) -> None:
-        path = _data(context, manifest)
+        path = data_of(context, manifest)
         sides = self._place.list(f"{path}{SIDE}/") if encoding_named(manifest.encoding).has_side_files else {}
         for each in (*sides, path):
             if os.path.islink(self._place.full_name(each)):
@@ -324,31 +324,28 @@ class SharedIOManager(SharingIOManager):
         Raises:
             OutputLostError: It is not there, or not whole, or the place no longer answers.
         """
-        path = _path(output)
+        path = manifest_path(output)
         seen = None
         while True:
             raw = self._read_there(output)
             manifest, wrong = self._brought(output, raw)
             if manifest is not None:
-                self._place.put(path, raw, aside=_aside(path))
+                self._place.put(path, raw, aside=aside_of(path))
                 return manifest
             if raw == seen:
                 break
             seen = raw  # It may have been replaced, and its data removed, between the two questions.
         self._set_aside(path, raw)
-        raise OutputLostError(
-            f"{self._link.full_name(path)} {wrong}; it counts as not stored, and is made again when it is needed",
-            where=_where(output),
-        )
+        raise lost(output, f"{self._link.full_name(path)} {wrong}")
 
     def _read_there(self, output: OutputContext) -> bytes:
-        path = _path(output)
+        path = manifest_path(output)
         try:
             return self._link.ask(lambda place: place.read(path))
-        except _NOT_THERE:
+        except NOT_THERE:
             self._link.note(path, there=False)
             raise OutputLostError(
-                f"is not stored, there is no {self._link.full_name(path)}", where=_where(output)
+                f"is not stored, there is no {self._link.full_name(path)}", where=where_of(output)
             ) from None
         except UnreachableError:
             raise self._not_fetched(output) from None
@@ -359,26 +356,26 @@ class SharedIOManager(SharingIOManager):
         Returns:
             The manifest, and what is wrong with it or its data, as the end of a sentence: one of the two is empty.
         """
-        path = _path(output)
+        path = manifest_path(output)
         try:
             manifest = self._decoded(output, raw)
             wrong = self._link.ask(lambda place: self._bring(place, output, manifest), is_long=True)
         except SignatureError as error:  # it may be whole: our key may be the wrong one
             self._pass_over(path, raw, is_untrusted=True)
             name = self._link.full_name(path)
-            raise OutputLostError(f"{name} {error}; it counts as not stored", where=_where(output)) from None
+            raise OutputLostError(f"{name} {error}; it counts as not stored", where=where_of(output)) from None
         except ValueError as error:
             return None, str(error)
-        except _NOT_THERE:
+        except NOT_THERE:
             return None, "names data that is gone"
         except UnreachableError:
             raise self._not_fetched(output) from None
         return (manifest, "") if wrong is None else (None, wrong)
 
     def _not_fetched(self, output: OutputContext) -> OutputLostError:
-        name = self._link.full_name(_path(output))
+        name = self._link.full_name(manifest_path(output))
         return OutputLostError(
-            f"is stored as {name} and cannot be fetched now; it is made again here", where=_where(output)
+            f"is stored as {name} and cannot be fetched now; it is made again here", where=where_of(output)
         )
 
     def _fetch_again(self, output: OutputContext, mine: bytes) -> bool:
@@ -392,7 +389,7 @@ class SharedIOManager(SharingIOManager):
 
     def _bring(self, place: Place, output: OutputContext, manifest: Manifest) -> str | None:
         """Copy data into the home; say in what it is not what its manifest tells, as the end of a sentence."""
-        path = _data(output, manifest)
+        path = data_of(output, manifest)
         folder, token = self._place.full_name(path + SIDE), os.urandom(8).hex()
         aside = f"{path}.{token}.tmp"
         try:
@@ -435,9 +432,9 @@ class SharedIOManager(SharingIOManager):
         Where it is not allowed, this home remembers not to ask for it again.
         """
         self._pass_over(path, raw)
-        with suppress(UnreachableError, *_NOT_THERE):
+        with suppress(UnreachableError, *NOT_THERE):
             if self._link.takes and self._link.ask(lambda place: place.read(path)) == raw:
-                self._link.give(lambda place: place.put(f"{path}.damaged", raw, aside=_aside(path)))
+                self._link.give(lambda place: place.put(f"{path}.damaged", raw, aside=aside_of(path)))
                 self._link.give(lambda place: place.remove(path))
 
     def _pass_over(self, path: str, raw: bytes, *, is_untrusted: bool = False) -> None:
@@ -445,7 +442,7 @@ class SharedIOManager(SharingIOManager):
         self._link.note(path, there=False)
         if is_untrusted or not self._link.takes:
             with suppress(OSError):
-                self._place.put(f"{path}{_UNUSABLE}", raw, aside=_aside(path))
+                self._place.put(f"{path}{_UNUSABLE}", raw, aside=aside_of(path))
 
     # Manifests
 
@@ -456,7 +453,7 @@ class SharedIOManager(SharingIOManager):
 
     def _raw_here(self, context: OutputContext) -> bytes | None:
         try:
-            return self._place.read(_path(context))
+            return self._place.read(manifest_path(context))
         except OSError:
             return None
 
@@ -468,10 +465,10 @@ class SharedIOManager(SharingIOManager):
             return self._decoded(context, raw)
         except SignatureError as error:
             if not is_here:  # Of those here, `FsIOManager` tells.
-                self._link.untrusted.add(self._link.full_name(_path(context)), error)
+                self._link.untrusted.add(self._link.full_name(manifest_path(context)), error)
             return None
         except ValueError as error:
-            run_log().warning("a manifest of %s %s", _where(context), error)
+            run_log().warning("a manifest of %s %s", where_of(context), error)
             return None
 
     def _decoded(self, context: OutputContext, raw: bytes) -> Manifest:
@@ -520,4 +517,4 @@ def _pieces(file: BufferedIOBase) -> Iterator[bytes]:
 
 
 def _remove(place: Place, context: OutputContext, manifest: Manifest) -> None:
-    remove_data(place, _data(context, manifest), manifest.encoding)
+    remove_data(place, data_of(context, manifest), manifest.encoding)

@@ -33,6 +33,19 @@ def stored_files(workspace: Workspace) -> list[Path]:
     return [path for path in (workspace.home / "storage").rglob("*") if path.is_file()]
 
 
+DISTANT = """
+    from memo import fs_io_manager, job, op
+
+    @op
+    def far():
+        return 1
+
+    @job(resource_defs={"io_manager": fs_io_manager.configured({"base_dir": "outside"})})
+    def distant():
+        far()
+"""
+
+
 @pytest.fixture
 def two(daily: Workspace, ok: Memo) -> Workspace:
     """Three steps that have run, and two of them again after an edit; the third was cut off."""
@@ -151,20 +164,7 @@ def test_du_tells_what_else_takes_room_and_what_is_not_counted(two: Workspace, o
     (storage / "delta").mkdir()
     (storage / "delta/part").write_bytes(b"x" * 1000)
     (storage / "data/left.0123.pkl").write_bytes(b"x" * 10)
-    two.write(
-        "elsewhere.py",
-        """
-        from memo import fs_io_manager, job, op
-
-        @op
-        def far():
-            return 1
-
-        @job(resource_defs={"io_manager": fs_io_manager.configured({"base_dir": "outside"})})
-        def distant():
-            far()
-        """,
-    )
+    two.write("elsewhere.py", DISTANT)
     ok("run", "elsewhere.py")
     found = result(ok("du", "--json"))
     assert (found["other_bytes"], found["unnamed_bytes"]) == (1000, 10)
@@ -489,20 +489,7 @@ def test_verify_tells_all_that_is_damaged_where_nothing_can_be_moved(two: Worksp
 
 
 def test_verify_says_what_it_did_not_look_at(workspace: Workspace, ok: Memo) -> None:
-    workspace.write(
-        "elsewhere.py",
-        """
-        from memo import fs_io_manager, job, op
-
-        @op
-        def far():
-            return 1
-
-        @job(resource_defs={"io_manager": fs_io_manager.configured({"base_dir": "outside"})})
-        def distant():
-            far()
-        """,
-    )
+    workspace.write("elsewhere.py", DISTANT)
     ok("run", "elsewhere.py")
     said = "not looked at: 1 output stored by 'io_manager' outside of the home's own files"
     assert said in ok("verify").stdout
