@@ -25,7 +25,6 @@ Each says in one line what is wrong in the user's words, where, and what to do.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -62,6 +61,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     Returns:
         A sentence beginning with a space, or an empty string where nothing is known.
     """
+    from difflib import get_close_matches
+
     names = sorted(set(known))
     close = get_close_matches(name, names, n=1, cutoff=0.6)
     if close:

@@ -23,6 +23,7 @@ freely, whatever its type; to hand on the object itself would have its readers s
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from memo.contracts.inventory import InventoryIOManager
@@ -35,7 +36,6 @@ from memo_iomanagers.manifest import data_of
 from memo_iomanagers.naming import manifest_path
 from memo_iomanagers.places import Place, place_at
 from memo_iomanagers.signing import SigningKey
-from memo_iomanagers.storing import Storer
 from memo_iomanagers.telling import lost, where_of
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from memo.contracts.inventory import Inventory, StoredOutput, UnnamedFile
     from memo.contracts.io_manager import InputContext, OutputContext
+    from memo_iomanagers.storing import Storer
 
 __all__ = ["FsIOManager"]
 
@@ -87,8 +88,14 @@ class FsIOManager(InventoryIOManager):
         self._key = key
         self._journal = journal
         self._finder = finder
-        self._storer = Storer(place, journal, encoding=encoding, key=key)
+        self._encoding = encoding
         self._answers = Answers(place, finder)
+
+    @cached_property
+    def _storer(self) -> Storer:
+        from memo_iomanagers.storing import Storer
+
+        return Storer(self._place, self._journal, encoding=self._encoding, key=self._key)
 
     def shares_between_processes(self) -> bool:
         """Whether other processes can load what this one stores; not from a ``memory://`` URL."""

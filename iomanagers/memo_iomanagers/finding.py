@@ -13,7 +13,6 @@ from memo_iomanagers.manifest import data_of
 from memo_iomanagers.naming import manifest_path
 from memo_iomanagers.places import NOT_THERE, aside_of, reason
 from memo_iomanagers.signing import SignatureError
-from memo_iomanagers.stored import Stored, private
 from memo_iomanagers.telling import REMEDY, lost, where_of
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from memo_iomanagers.manifest import Manifest
     from memo_iomanagers.places import Place
     from memo_iomanagers.signing import SigningKey
+    from memo_iomanagers.stored import Stored
 
 __all__ = ["Finder", "UntrustedError"]
 
@@ -133,10 +133,16 @@ class Finder:
     def open(self, path: str, size: int) -> BufferedIOBase:
         """Open a data file; where there is a key, so that nobody can change it between its being hashed and read."""
         file = self._place.open(path, size)
-        return file if self._key is None else private(file)
+        if self._key is None:
+            return file
+        from memo_iomanagers.stored import private
+
+        return private(file)
 
     def stored(self, path: str, manifest: Manifest, file: BufferedIOBase) -> Stored:
         """Give what encodings read of an open data file."""
+        from memo_iomanagers.stored import Stored
+
         return Stored(self._place, path, file, manifest.size, signed=self._key is not None)
 
     def differing(self, manifest: Manifest, file: BufferedIOBase, stored: Stored) -> str | None:

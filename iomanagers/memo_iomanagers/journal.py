@@ -8,20 +8,17 @@ the files of those that live are safe, because every name is drawn once.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from contextlib import contextmanager, suppress
 from stat import S_ISREG
 from threading import Lock
 from typing import TYPE_CHECKING
-from weakref import finalize
 
 from msgspec import DecodeError
 from msgspec.json import Decoder, Encoder
 
 from memo.hashing import digest
 from memo_iomanagers.places import NOT_THERE
-from memo_iomanagers.writing import remove_data
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -110,6 +107,8 @@ class Journal:
                     self._sweep(f"{self._folder}/{name}")
 
     def _sweep(self, path: str) -> None:
+        import fcntl
+
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             if not S_ISREG(os.fstat(descriptor).st_mode):
@@ -139,6 +138,8 @@ class Journal:
             if own is not began:
                 began.end()
             else:
+                from weakref import finalize
+
                 finalize(self, own.end)
         return own
 
@@ -149,6 +150,8 @@ class _Own:
     __slots__ = ("_descriptor", "_lock", "_path", "_size", "_unfinished", "pid")
 
     def __init__(self, beginning: str) -> None:
+        import fcntl
+
         self.pid = os.getpid()
         self._unfinished: list[str] = []
         self._size = 0
@@ -210,6 +213,8 @@ def _is_within(path: str) -> bool:
 
 def _settle(place: Place, manifest: str, files: Sequence[str]) -> None:
     """Remove what a manifest does not name."""
+    from memo_iomanagers.writing import remove_data
+
     try:
         named = place.read(manifest)
     except NOT_THERE:

@@ -8,12 +8,11 @@ from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, TypeVar
 
-from memo.catalog import failures, schema
+from memo.catalog import schema
 from memo.errors import HomeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from sqlite3 import Connection
 
 Answer = TypeVar("Answer")
@@ -50,8 +49,8 @@ class Database:
         read_only: Refuse writes, and leave the file as it is.
     """
 
-    def __init__(self, path: Path, *, read_only: bool) -> None:
-        self.path = path.absolute()
+    def __init__(self, path: str | os.PathLike[str], *, read_only: bool) -> None:
+        self.path = os.path.join(os.getcwd(), path)
         self._read_only = read_only
         self._lock = RLock()
         self._connection: Connection | None = None
@@ -71,7 +70,7 @@ class Database:
     def write(self, work: Callable[[Connection], Answer]) -> Answer:
         """Do some work in one transaction: it is kept whole, or not at all."""
         if self._read_only:
-            raise HomeError("the catalog was opened for reading only", where=str(self.path))
+            raise HomeError("the catalog was opened for reading only", where=self.path)
         with self._lock:
             try:
                 connection = self._opened(create=True)
@@ -93,18 +92,20 @@ class Database:
     def _raise_explained(self, error: Exception) -> None:
         if isinstance(error, HomeError):
             return
+        from memo.catalog import failures
+
         explained = failures.explain(error, self.path)
         if explained is not None:
             raise explained from error
 
     def _opened(self, *, create: bool) -> Connection | None:
         if self._closed:
-            raise HomeError("the catalog was closed", where=str(self.path))
+            raise HomeError("the catalog was closed", where=self.path)
         connection = self._own()
         if connection is not None:
             return connection
         if create:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
         elif not self._exists():
             return None
         if self._read_only:
@@ -123,7 +124,7 @@ class Database:
 
     def _exists(self) -> bool:
         try:
-            self.path.stat()
+            os.stat(self.path)
         except FileNotFoundError:
             return False
         return True
@@ -174,7 +175,9 @@ class Database:
             self._keep_a_log(connection)
         if number < schema.CURRENT:
             if self._read_only:
-                raise failures.older(self.path, number, schema.CURRENT)
+                from memo.catalog.failures import older
+
+                raise older(self.path, number, schema.CURRENT)
             for step, statements in schema.MIGRATIONS:
                 _in_transaction(connection, partial(_migrate, number=step, statements=statements))
         return True
@@ -190,9 +193,13 @@ class Database:
             ours = connection.execute("PRAGMA application_id").fetchone()[0] == schema.APPLICATION_ID
         connection.execute("COMMIT")
         if not ours:
-            raise failures.foreign(self.path)
+            from memo.catalog.failures import foreign
+
+            raise foreign(self.path)
         if number > schema.CURRENT:
-            raise failures.newer(self.path, number, schema.CURRENT)
+            from memo.catalog.failures import newer
+
+            raise newer(self.path, number, schema.CURRENT)
         return number
 
     def _keep_a_log(self, connection: Connection) -> None:
@@ -210,7 +217,9 @@ class Database:
                 time.sleep(_RETRY)
                 continue
             if mode != "wal":
-                raise failures.without_wal(self.path, mode)
+                from memo.catalog.failures import without_wal
+
+                raise without_wal(self.path, mode)
             return
 
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from memo.errors import HomeError, NewerHomeError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _ELSEWHERE = "or use another home with --home or MEMO_HOME"
 _START_AGAIN = (
@@ -18,7 +13,7 @@ _DAMAGED = f"the catalog is damaged; {_START_AGAIN}"
 _FOREIGN = f"this file is not a catalog of memo, and was left as it is; {_START_AGAIN}"
 
 
-def explain(error: Exception, path: Path) -> HomeError | None:
+def explain(error: Exception, path: str) -> HomeError | None:
     """Say in one sentence what went wrong with the catalog at this path.
 
     Returns:
@@ -36,7 +31,7 @@ def explain(error: Exception, path: Path) -> HomeError | None:
         sentence = f"the catalog cannot be opened: {error.strerror}; check its path, {_ELSEWHERE}"
     elif isinstance(error, (MsgspecError, UnicodeDecodeError, ZlibError)):
         sentence = _DAMAGED
-    return None if sentence is None else HomeError(sentence, where=str(path))
+    return None if sentence is None else HomeError(sentence, where=path)
 
 
 def _meaning(error: Exception) -> str | None:
@@ -69,33 +64,33 @@ def _meaning(error: Exception) -> str | None:
     }.get(kind)
 
 
-def foreign(path: Path) -> HomeError:
+def foreign(path: str) -> HomeError:
     """A file that is something else."""
-    return HomeError(_FOREIGN, where=str(path))
+    return HomeError(_FOREIGN, where=path)
 
 
-def newer(path: Path, number: int, known: int) -> NewerHomeError:
+def newer(path: str, number: int, known: int) -> NewerHomeError:
     """A catalog with a schema of the future."""
     return NewerHomeError(
         f"the catalog was written by a newer memo (its schema is {number}, this memo knows {known}); "
         f"upgrade memo with `pip install -U memo-pipelines`, {_ELSEWHERE}",
-        where=str(path),
+        where=path,
     )
 
 
-def older(path: Path, number: int, known: int) -> HomeError:
+def older(path: str, number: int, known: int) -> HomeError:
     """A catalog with a schema of the past, which may not be brought up to date."""
     return HomeError(
         f"the catalog was written by an older memo (its schema is {number}, this one is {known}) and is only "
         "being read; the next run in this home brings it up to date",
-        where=str(path),
+        where=path,
     )
 
 
-def without_wal(path: Path, mode: str) -> HomeError:
+def without_wal(path: str, mode: str) -> HomeError:
     """A file system on which SQLite cannot keep a write-ahead log."""
     return HomeError(
         f"SQLite cannot keep a write-ahead log on this file system (its journal stays {mode!r}), "
         "as on most network file systems; put the home on a local disk with --home or MEMO_HOME",
-        where=str(path),
+        where=path,
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memo.catalog import claiming, history, housekeeping, outside, reading, recording, sharing, standing, vouching
+from memo.catalog import claiming, history, recording, vouching
 from memo.catalog.connection import Database
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
-    from pathlib import Path
+    from os import PathLike
     from types import TracebackType
     from typing import Self
 
@@ -43,7 +43,7 @@ class Catalog:
         HomeError: The file cannot be used; says why and what to do.
         NewerHomeError: The file was written by a newer memo.
 
-    >>> with Catalog.open(Path(".memo/catalog.db")) as catalog:
+    >>> with Catalog.open(".memo/catalog.db") as catalog:
     ...     for run in catalog.list_runs(limit=3):
     ...         print(run.run_id, run.status)
     """
@@ -52,7 +52,7 @@ class Catalog:
         self._database = database
 
     @classmethod
-    def open(cls, path: Path, *, read_only: bool = False) -> Self:
+    def open(cls, path: str | PathLike[str], *, read_only: bool = False) -> Self:
         """Name the file to work with. Nothing is opened or created yet.
 
         Args:
@@ -136,15 +136,27 @@ class Catalog:
 
     def file_digests(self, paths: Sequence[str]) -> Mapping[str, FileDigest]:
         """What is known of the content of files, by absolute path."""
-        return self._database.ask(lambda connection: outside.file_digests(connection, paths), {}) if paths else {}
+        if not paths:
+            return {}
+        from memo.catalog import outside
+
+        return self._database.ask(lambda connection: outside.file_digests(connection, paths), {})
 
     def known_stamps(self, sources: Sequence[str]) -> Mapping[str, KnownStamp]:
         """What external sources were when they were last reached, by the source's name."""
-        return self._database.ask(lambda connection: outside.known_stamps(connection, sources), {}) if sources else {}
+        if not sources:
+            return {}
+        from memo.catalog import outside
+
+        return self._database.ask(lambda connection: outside.known_stamps(connection, sources), {})
 
     def shared(self, versions: Sequence[str]) -> set[str]:
         """Those of these of which the shared place has what is known of them here, as far as this home has seen."""
-        return self._database.ask(lambda connection: sharing.shared(connection, versions), set()) if versions else set()
+        if not versions:
+            return set()
+        from memo.catalog import sharing
+
+        return self._database.ask(lambda connection: sharing.shared(connection, versions), set())
 
     def mark(self) -> int:
         """How far the history has come: a number that grows with everything that is stored."""
@@ -237,30 +249,43 @@ class Catalog:
 
     def add_shared(self, versions: Iterable[str]) -> None:
         """Record that the shared place has what is known here of these versions."""
+        from memo.catalog import sharing
+
         given = list(versions)
         self._database.write(lambda connection: sharing.add_shared(connection, given))
 
     def seen_segments(self, names: Sequence[str]) -> set[str]:
         """Which of these segments of history this home has taken in, or has put there itself."""
-        return (
-            self._database.ask(lambda connection: sharing.seen_segments(connection, names), set()) if names else set()
-        )
+        if not names:
+            return set()
+        from memo.catalog import sharing
+
+        return self._database.ask(lambda connection: sharing.seen_segments(connection, names), set())
 
     def add_segments(self, names: Sequence[str], foreign: ForeignHistory | None = None) -> None:
         """Record that segments have been seen, and take in what one of them holds, in one transaction."""
+        from memo.catalog import sharing
+
         rows = None if foreign is None else sharing.ForeignRows(foreign)
         if names:
             self._database.write(lambda connection: sharing.add_segments(connection, names, rows))
 
     def latest(self, versions: Sequence[str]) -> Mapping[str, Materialization]:
         """What was last stored under each of these versions, with its recipe."""
-        return self._database.ask(lambda connection: sharing.latest(connection, versions), {}) if versions else {}
+        if not versions:
+            return {}
+        from memo.catalog import sharing
+
+        return self._database.ask(lambda connection: sharing.latest(connection, versions), {})
 
     def keep_file_digests(self, digests: Mapping[str, FileDigest]) -> None:
         """Keep what files hold, by absolute path, in one transaction."""
+        if not digests:
+            return
+        from memo.catalog import outside
+
         rows = outside.file_rows(digests)
-        if rows:
-            self._database.write(lambda connection: outside.keep_file_digests(connection, rows))
+        self._database.write(lambda connection: outside.keep_file_digests(connection, rows))
 
     def keep_stamps(self, stamps: Mapping[str, KnownStamp]) -> None:
         """Keep what external sources were found to be, by the source's name, in one transaction.
@@ -269,9 +294,12 @@ class Catalog:
             ValueError: The value of one could not be given back as it is: it is neither plain data, nor bytes, a
                 Decimal, a path, a date or a time, nor made of those.
         """
+        if not stamps:
+            return
+        from memo.catalog import outside
+
         rows = outside.stamp_rows(stamps)
-        if rows:
-            self._database.write(lambda connection: outside.keep_stamps(connection, rows))
+        self._database.write(lambda connection: outside.keep_stamps(connection, rows))
 
     def add_acceptance(self, acceptance: Acceptance) -> int:
         """Add an acceptance, whatever id it has, and give its id. One of the same version takes an older one's place.
@@ -302,6 +330,8 @@ class Catalog:
 
     def undeclared_reads(self, job_name: str) -> Sequence[UndeclaredRead]:
         """What steps of a job were seen to read in all runs, in the order it was recorded."""
+        from memo.catalog import outside
+
         return self._database.ask(lambda connection: outside.undeclared_reads(connection, job_name), [])
 
     def get_run(self, run_id: str) -> RunRecord | None:
@@ -310,44 +340,66 @@ class Catalog:
         Raises:
             RunNotFoundError: Several ids begin so, and none is this.
         """
+        from memo.catalog import reading
+
         return self._database.ask(lambda connection: reading.get_run(connection, run_id), None)
 
     def list_runs(self, *, job_name: str | None = None, limit: int = 50) -> Sequence[RunRecord]:
         """The latest runs first, each without its steps and their versions: `get_run` reads those."""
+        from memo.catalog import reading
+
         return self._database.ask(lambda connection: reading.list_runs(connection, job_name, limit), [])
 
     def events(self, run_id: str, *, step_key: str | None = None) -> Sequence[Event]:
         """The events of a run in the order they were recorded."""
+        from memo.catalog import reading
+
         return self._database.ask(lambda connection: reading.events(connection, run_id, step_key), [])
 
     def materializations(self, run_id: str) -> Sequence[Materialization]:
         """What a run stored, in order."""
+        from memo.catalog import reading
+
         return self._database.ask(lambda connection: reading.materializations(connection, run_id), [])
 
     def run_uses(self) -> Sequence[RunUse]:
         """All runs, the latest first."""
+        from memo.catalog import housekeeping
+
         return self._database.ask(housekeeping.run_uses, [])
 
     def version_sets(self, names: Collection[str]) -> Mapping[str, Collection[str]]:
         """The step versions that runs stood on, by `RunUse.version_set`."""
-        return self._database.ask(lambda connection: housekeeping.version_sets(connection, names), {}) if names else {}
+        if not names:
+            return {}
+        from memo.catalog import housekeeping
+
+        return self._database.ask(lambda connection: housekeeping.version_sets(connection, names), {})
 
     def stored_elsewhere(self, folder: str) -> Mapping[str, int]:
         """How many versions of outputs this home ever stored outside of a folder, by the key of the IO manager."""
+        from memo.catalog import housekeeping
+
         return self._database.ask(lambda connection: housekeeping.stored_elsewhere(connection, folder), {})
 
     def stored_by_others(self) -> Collection[str]:
         """The versions of outputs that other homes stored, all in the shared place, as far as this home has seen."""
+        from memo.catalog import housekeeping
+
         nothing: set[str] = set()
         return self._database.ask(housekeeping.stored_by_others, nothing)
 
     def forget_events(self, run_ids: Collection[str]) -> None:
         """Remove what happened in runs, in one transaction; what steps were seen to read undeclared stays known."""
+        from memo.catalog import housekeeping
+
         if run_ids:
             self._database.write(lambda connection: housekeeping.forget_events(connection, run_ids))
 
     def shrink(self) -> None:
         """Give room in the file back that is not used any more, where that is worth it; nobody else may use it."""
+        from memo.catalog import housekeeping
+
         self._database.ask(housekeeping.shrink, None)
 
     def check(self) -> None:
@@ -356,6 +408,8 @@ class Catalog:
         Raises:
             HomeError: It is damaged.
         """
+        from memo.catalog import housekeeping
+
         self._database.ask(housekeeping.check, None)
 
     def add_rebuilt(
@@ -366,6 +420,8 @@ class Catalog:
         What stands above a step may have been replaced since the step ran, by force, and nobody knows: so each plan
         compares the content that a step was made of before it reuses it. The `unfinished` versions are not whole.
         """
+        from memo.catalog import housekeeping
+
         rows = recording.StepRows()
         for materialization in materializations:
             rows.add_materialization(materialization)
@@ -374,16 +430,24 @@ class Catalog:
 
     def standing(self, run: RunRecord, step_key: str) -> Standing | None:
         """How a step stood in a run, read with `get_run`; None where the run knew no version of such a step."""
+        from memo.catalog import standing
+
         return self._database.ask(lambda connection: standing.standing(connection, run, step_key), None)
 
     def last_run_of(self, job_name: str, step_key: str) -> str | None:
         """The latest run that left a recipe of the step: the one whose recipe `last_recipes` gives."""
+        from memo.catalog import standing
+
         return self._database.ask(lambda connection: standing.last_run_of(connection, job_name, step_key), None)
 
     def savings(self) -> Sequence[Saving]:
         """What reuse saved, by month and job, in this order."""
+        from memo.catalog import reading
+
         return self._database.ask(reading.savings, [])
 
     def source(self, digest: str) -> str | None:
         """A source text by its digest."""
+        from memo.catalog import reading
+
         return self._database.ask(lambda connection: reading.source(connection, digest), None)

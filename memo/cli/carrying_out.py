@@ -44,16 +44,16 @@ def carry_out(
     Returns:
         The exit code, and the result where the run came to its end.
     """
-    from memo.cli.undeclared import Undeclared, lint_hint
     from memo.project.running import execute_job
 
-    progress = Progress(
-        workers=max_concurrent or 1, verbose=verbose, undeclared=Undeclared(home, lint_hint(reference, home_option))
-    )
+    progress = Progress(workers=max_concurrent or 1, verbose=verbose)
 
     def begin(plan: Plan, run_id: str) -> None:
         if not plan.is_null:
+            from memo.cli.undeclared import Undeclared, lint_hint
+
             gc.enable()
+            progress.undeclared = progress.undeclared or Undeclared(home, lint_hint(reference, home_option))
         progress.begin(plan, run_id)
 
     try:

@@ -28,15 +28,16 @@ class Progress:
     Args:
         workers: How many steps run at once, as far as is known: the time left is told by it.
         verbose: A line for every step, when it starts and when it is reused too.
-        undeclared: Gathers what steps read that their versions do not cover; None to tell nothing of that.
     """
 
-    def __init__(self, *, workers: int = 1, verbose: bool = False, undeclared: Undeclared | None = None) -> None:
+    def __init__(self, *, workers: int = 1, verbose: bool = False) -> None:
         self.workers = workers
         self.stream = sys.stderr
         """As it is now: while a step runs, what it prints is kept, and what is told of it is none of that."""
         self.run_id: str | None = None
         self.plan: Plan | None = None
+        self.undeclared: Undeclared | None = None
+        """Gathers what steps read that their versions do not cover; None to tell nothing of that."""
         self.running: dict[str, float] = {}
         """When each running step started, on the monotonic clock."""
         self.waiting: dict[str, str] = {}
@@ -47,7 +48,6 @@ class Progress:
         self._verbose = verbose
         self._each = verbose
         self._screen: LiveScreen | None = None
-        self._undeclared = undeclared
         self._tell = {
             EventType.STEP_START: self._started,
             EventType.STEP_RESTARTED: self._started,
@@ -87,8 +87,8 @@ class Progress:
 
     def _warn(self, plan: Plan) -> None:
         """Warn of what is no matter of single steps; what these read is told when they end."""
-        if self._undeclared is not None:
-            self._undeclared.begin(plan, self.run_id or "")
+        if self.undeclared is not None:
+            self.undeclared.begin(plan, self.run_id or "")
         for line in warning_lines(plan):
             self.line(line, "yellow")
 
@@ -146,11 +146,11 @@ class Progress:
         self._tell_undeclared(key)
 
     def _read(self, _key: str, event: Event) -> None:
-        if self._undeclared is not None:
-            self._undeclared.heard(event)
+        if self.undeclared is not None:
+            self.undeclared.heard(event)
 
     def _tell_undeclared(self, key: str) -> None:
-        line = self._undeclared.line(key) if self._undeclared is not None else None
+        line = self.undeclared.line(key) if self.undeclared is not None else None
         if line is not None:
             self.line(line, "yellow")
 

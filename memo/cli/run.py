@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from memo.cli.failures import guarded
@@ -49,16 +51,17 @@ def run(
       memo run package.flights --select 'clean*' --force clean -j 4
     """  # noqa: D301 - the backspace is click's sign for lines that are not to be wrapped
     from memo.cli.carrying_out import carry_out
-    from memo.cli.config_files import read_run_config, read_tags
     from memo.cli.opening import load_job
     from memo.cli.standard_output import kept_for_result
-    from memo.cli.summary import result_json
-    from memo.cli.text import out_json
     from memo.project.home import find_home
     from memo.tags import MEMOIZED_RUN_TAG
 
-    run_config = read_run_config(config_files, assignments)
-    found_tags = read_tags(tags)
+    run_config: dict[str, Any] | None = None
+    found_tags: dict[str, object] = {}
+    if config_files or assignments or tags:
+        from memo.cli.config_files import read_run_config, read_tags
+
+        run_config, found_tags = read_run_config(config_files, assignments), read_tags(tags)
     if no_memo:
         found_tags[MEMOIZED_RUN_TAG] = "false"
     with kept_for_result(as_json):
@@ -75,5 +78,8 @@ def run(
             force=forced(force),
         )
     if as_json and result is not None:
+        from memo.cli.summary import result_json
+        from memo.cli.text import out_json
+
         out_json(result_json(result))
     return code

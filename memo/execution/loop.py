@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from enum import Enum
 from time import monotonic, time
@@ -12,8 +11,6 @@ from memo.contracts.executor import StepTask
 from memo.contracts.run_store import Claim
 from memo.events import ErrorInfo, Event, EventType
 from memo.execution.outputs import RunOutputs
-from memo.execution.retries import retry_after
-from memo.execution.step import inputs_of
 from memo.planning import Reason, Verdict
 from memo.tags import PRIORITY_TAG, whole_number
 
@@ -217,7 +214,9 @@ class RunLoop:
         self._phase[key] = Phase.READY
         step = self.job.steps[key]
         priority = whole_number(step.tags, PRIORITY_TAG, 0, where=step.where)
-        heapq.heappush(self._ready, (-priority, self._order[key], key))
+        from heapq import heappush
+
+        heappush(self._ready, (-priority, self._order[key], key))
 
     def _demand(self, key: str) -> None:
         """Let a step run whose outputs are gone, because a step that runs reads them."""
@@ -264,8 +263,10 @@ class RunLoop:
     # Starting
 
     def _submit(self) -> None:
+        from heapq import heappop
+
         while self._ready and self.executor.free > 0:
-            _, _, key = heapq.heappop(self._ready)
+            _, _, key = heappop(self._ready)
             if not self._let_run(key):
                 continue
             self._phase[key] = Phase.RUNNING
@@ -310,6 +311,8 @@ class RunLoop:
         return True
 
     def _task(self, key: str) -> StepTask:
+        from memo.execution.step import inputs_of
+
         step = self.job.steps[key]
         planned = self.plan.steps[key]
         version = planned.version if planned.reason is not Reason.NOT_MEMOIZABLE else None
@@ -347,8 +350,10 @@ class RunLoop:
         return max(0.0, min(times) - self.clock()) if times else None
 
     def _wake(self) -> None:
+        from heapq import heappop
+
         while self._resting and self._resting[0][0] <= self.clock():
-            _, key = heapq.heappop(self._resting)
+            _, key = heappop(self._resting)
             self._phase[key] = Phase.TO_RUN
             self._to_advance.append(key)
         for key in self.claims.look() if self.claims is not None else ():
@@ -407,6 +412,8 @@ class RunLoop:
         return key in self._phase and not (versions is not None and versions.steps[key].computed)
 
     def _failed(self, key: str, outcome: StepOutcome) -> None:
+        from memo.execution.retries import retry_after
+
         step = self.job.steps[key]
         retry = retry_after(outcome, step.retry_policy or self.job.op_retry_policy, random=self.random)
         message = outcome.error.message if outcome.error else ""
@@ -421,7 +428,9 @@ class RunLoop:
             )
             self._attempt[key] = outcome.attempt + 1
             self._phase[key] = Phase.RESTING
-            heapq.heappush(self._resting, (self.clock() + retry.after, key))
+            from heapq import heappush
+
+            heappush(self._resting, (self.clock() + retry.after, key))
             return
         data: dict[str, Any] = {"seconds": outcome.seconds}
         if retry.exhausted:

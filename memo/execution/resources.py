@@ -9,7 +9,6 @@ from memo.contracts.io_manager import IOManager, run_log
 from memo.definition.job import resource_order
 from memo.errors import ExecutionError
 from memo.execution.context import InitResourceContext, Resources
-from memo.execution.failures import message_of, user_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -104,6 +103,8 @@ class ResourceScope:
             try:
                 end()
             except Exception as error:  # noqa: BLE001 - the user's teardown: the other resources must still be ended
+                from memo.execution.failures import message_of, user_traceback
+
                 run_log().error(
                     "the resource %r failed to end: %s\n%s", key, message_of(error), user_traceback(error.__traceback__)
                 )

@@ -10,16 +10,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from memo.events import Event, EventType, RunStatus
-from memo.execution.claims import LEASE_SECONDS, Claims
-from memo.execution.keeping import Keeper
 from memo.execution.loop import RunLoop
-from memo.execution.processes import this_process
 from memo.execution.recording import Recorder
 from memo.execution.result import RunResult
-from memo.execution.shared_claims import SharedClaims
-from memo.execution.sharing import SharedHistory, told_of
-from memo.execution.step import CURRENT
-from memo.versioning import recipe_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,8 +20,10 @@ if TYPE_CHECKING:
     from memo.contracts.executor import Address, Executor
     from memo.contracts.run_store import Claim, History, RunRecord, RunStore
     from memo.contracts.sharing import SharingIOManager
+    from memo.execution.claims import Claims
     from memo.execution.environment import RunEnvironment
-    from memo.execution.sharing import Shared
+    from memo.execution.keeping import Keeper
+    from memo.execution.sharing import Shared, SharedHistory
     from memo.execution.storage import StepStorage
     from memo.planning import Plan
 
@@ -83,7 +78,7 @@ def carry_out(
     recorder.event(Event(EventType.RUN_START, record.run_id, record.started_at))
     running = executor(recorder.event)
     claims = _claims(plan, store, recorder, record.run_id, storage.sharing if shared is not None else None)
-    keeper = Keeper(recorder, claims) if claims is not None else None
+    keeper = _keeper(recorder, claims) if claims is not None else None
     loop = RunLoop(
         environment.job,
         plan,
@@ -135,6 +130,8 @@ def _telling(
         return None
     if plan.is_null and not (shared.put or plan.aliases):
         return None
+    from memo.execution.sharing import SharedHistory, told_of
+
     telling = SharedHistory(storage.sharing.objects, store, record)
     for run, made, sources in told_of(shared.put, store):
         telling.tell_of(run, made, sources)
@@ -149,6 +146,9 @@ def _claims(
     """The claims of a run, where it may run what another run of the home may want too, or one of another home."""
     if store is None or plan.versions is None or plan.is_null:
         return None
+    from memo.execution.claims import LEASE_SECONDS, Claims
+    from memo.execution.processes import this_process
+    from memo.execution.step import CURRENT
 
     def tell(key: str, claim: Claim) -> None:
         named = f", which is running it as {claim.step_key!r}" if claim.step_key != key else ", which is running it"
@@ -159,8 +159,18 @@ def _claims(
         recorder.event(Event(EventType.STEP_WAITING, run_id, time(), key, message=message, data=data))
 
     outer = CURRENT.get()
-    shared = SharedClaims(sharing.objects, lease=LEASE_SECONDS) if sharing is not None else None
+    shared = None
+    if sharing is not None:
+        from memo.execution.shared_claims import SharedClaims
+
+        shared = SharedClaims(sharing.objects, lease=LEASE_SECONDS)
     return Claims(store, run_id, within=outer.within if outer is not None else (), on_wait=tell, shared=shared)
+
+
+def _keeper(recorder: Recorder, claims: Claims) -> Keeper:
+    from memo.execution.keeping import Keeper
+
+    return Keeper(recorder, claims)
 
 
 def _steps(
@@ -181,6 +191,8 @@ def _steps(
 def _keep_undone(plan: Plan, loop: RunLoop, store: RunStore) -> None:
     if plan.versions is None:
         return
+    from memo.versioning import recipe_of
+
     texts: dict[str, str] = {}
     recipes = [recipe_of(key, plan.versions, texts) for key, end in loop.outcomes.items() if end in _LEFT_UNDONE]
     store.add_recipes(recipes, texts)

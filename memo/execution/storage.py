@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from time import time
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,8 @@ from memo.content import content_digest
 from memo.contracts.executor import Address
 from memo.contracts.io_manager import InputContext, MemoizableIOManager, OutputContext, Provenance, run_log
 from memo.contracts.run_store import OutputRecord
-from memo.contracts.sharing import SharingIOManager
 from memo.errors import OutputLostError
 from memo.execution.environment import MARKERS
-from memo.execution.streams import Digested, is_stream
 from memo.versioning import output_version
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from memo.contracts.executor import StepTask
     from memo.contracts.io_manager import IOManager
-    from memo.contracts.sharing import Content
+    from memo.contracts.sharing import Content, SharingIOManager
     from memo.definition.ports import Out
     from memo.definition.step import Step
     from memo.execution.environment import RunEnvironment
@@ -172,6 +171,8 @@ class StepStorage:
         adopted_from: str | None = None,
     ) -> OutputRecord:
         """Store a value that a step gave, under the step's version or under the run."""
+        from memo.execution.streams import Digested, is_stream
+
         out = step.op.outs[name]
         version = output_version(task.version, name) if task.version is not None else None
         provenance = self._provenance(task, seconds=seconds, adopted_from=adopted_from)
@@ -341,7 +342,7 @@ class StepStorage:
     def shares(self, step: Step) -> bool:
         """Whether all that the step stores goes through IO managers that share it."""
         return all(
-            isinstance(self._scope.get(MARKERS if out.is_nothing else out.io_manager_key), SharingIOManager)
+            _as_sharing(self._scope.get(MARKERS if out.is_nothing else out.io_manager_key)) is not None
             for out in step.op.outs.values()
         )
 
@@ -359,8 +360,8 @@ class StepStorage:
         return None if None in answers else all(answers)
 
     def _share(self, key: str, context: OutputContext) -> bool | None:
-        manager = self._scope.get(key)
-        assert isinstance(manager, SharingIOManager)
+        manager = _as_sharing(self._scope.get(key))
+        assert manager is not None
         return manager.share([context])
 
     def made_elsewhere(
@@ -430,8 +431,7 @@ class StepStorage:
     @property
     def sharing(self) -> SharingIOManager | None:
         """The IO manager that knows of all shared outputs, whichever stored them; None where nothing is shared."""
-        markers = self._scope.get(MARKERS)
-        return markers if isinstance(markers, SharingIOManager) else None
+        return _as_sharing(self._scope.get(MARKERS))
 
     def _resources_of(self, key: str) -> Any:
         """What an IO manager's own definition requires, for the contexts it is shown."""
@@ -444,3 +444,9 @@ class StepStorage:
         manager = self._scope.get(key)
         assert isinstance(manager, MemoizableIOManager)
         return manager
+
+
+def _as_sharing(manager: object) -> SharingIOManager | None:
+    """The IO manager, if it shares what it stores; as long as nobody has imported the contract, none does."""
+    contract = sys.modules.get("memo.contracts.sharing")
+    return manager if contract is not None and isinstance(manager, contract.SharingIOManager) else None

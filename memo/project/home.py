@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from memo.contracts.io_manager import Storage
@@ -12,7 +11,8 @@ from memo.errors import HomeError
 from memo.project.settings import Settings, StorageSettings, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
 
     from memo.catalog import Catalog
 
@@ -29,14 +29,17 @@ class Home:
     """
 
     def __init__(self, path: str | os.PathLike[str], settings: StorageSettings | None = None) -> None:
-        self.path = Path(os.path.abspath(path))
+        self.folder = os.path.abspath(path)
+        """Its path, as a string."""
         shared = settings or StorageSettings()
-        self.storage = Storage(str(self.path / "storage"), shared.remote, shared.read_only, shared.signing_key_file)
+        self.storage = Storage(
+            os.path.join(self.folder, "storage"), shared.remote, shared.read_only, shared.signing_key_file
+        )
         """Where outputs are stored that name no other place."""
         self._catalog: Catalog | None = None
 
     def __repr__(self) -> str:
-        return f"Home({str(self.path)!r})"
+        return f"Home({self.folder!r})"
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +49,14 @@ class Home:
 
     def logs_dir(self, run_id: str) -> str:
         """Where what the steps of a run print is kept."""
-        return str(self.path / "logs" / run_id)
+        return os.path.join(self.folder, "logs", run_id)
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        from pathlib import Path
+
+        return Path(self.folder)
 
     @property
     def catalog(self) -> Catalog:
@@ -54,13 +64,13 @@ class Home:
         if self._catalog is None:
             from memo.catalog import Catalog
 
-            self._catalog = Catalog.open(self.path / "catalog.db", read_only=not self.is_writable)
+            self._catalog = Catalog.open(os.path.join(self.folder, "catalog.db"), read_only=not self.is_writable)
         return self._catalog
 
     @property
     def is_writable(self) -> bool:
         """Whether the folder can be written to, where it is there."""
-        return not self.path.is_dir() or os.access(self.path, os.W_OK)
+        return not os.path.isdir(self.folder) or os.access(self.folder, os.W_OK)
 
     def make(self) -> None:
         """Make the folder where it is not there.
@@ -69,19 +79,20 @@ class Home:
             HomeError: It cannot be made or written to.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            ignore = self.path / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("*\n", encoding="utf-8")
+            os.makedirs(self.folder, exist_ok=True)
+            ignore = os.path.join(self.folder, ".gitignore")
+            if not os.path.exists(ignore):
+                with open(ignore, "w", encoding="utf-8") as file:
+                    file.write("*\n")
         except OSError as error:
             raise HomeError(
                 f"the home cannot be written to ({error.strerror}): choose another with --home or {HOME_VARIABLE}",
-                where=str(self.path),
+                where=self.folder,
             ) from error
-        if not os.access(self.path, os.W_OK):
+        if not os.access(self.folder, os.W_OK):
             raise HomeError(
                 f"the home is read-only: choose another with --home or {HOME_VARIABLE}",
-                where=str(self.path),
+                where=self.folder,
             )
 
     def close(self) -> None:
@@ -91,21 +102,29 @@ class Home:
             self._catalog = None
 
 
-def find_root(start: str | os.PathLike[str] | None = None) -> Path:
+def find_root(start: str | os.PathLike[str] | None = None) -> str:
     """Find the project's root, from a folder upward.
 
     It is the nearest one with ``memo.toml``, a ``pyproject.toml`` that holds ``[tool.memo]``, or a home; else the
     folder itself.
     """
-    here = Path(os.path.abspath(start or current_folder()))
-    for folder in (here, *here.parents):
+    here = os.path.abspath(start or current_folder())
+    for folder in _upward(here):
         if (
-            (folder / "memo.toml").is_file()
-            or (folder / _FOLDER).is_dir()
-            or _holds_settings(folder / "pyproject.toml")
+            os.path.isfile(os.path.join(folder, "memo.toml"))
+            or os.path.isdir(os.path.join(folder, _FOLDER))
+            or _holds_settings(os.path.join(folder, "pyproject.toml"))
         ):
             return folder
     return here
+
+
+def _upward(folder: str) -> Iterator[str]:
+    """A folder and all above it."""
+    below = ""
+    while folder != below:
+        yield folder
+        below, folder = folder, os.path.dirname(folder)
 
 
 def current_folder() -> str:
@@ -120,9 +139,10 @@ def current_folder() -> str:
         raise HomeError("the current folder is gone; go to one that is there") from None
 
 
-def _holds_settings(path: Path) -> bool:
+def _holds_settings(path: str) -> bool:
     try:
-        return b"[tool.memo" in path.read_bytes()
+        with open(path, "rb") as file:
+            return b"[tool.memo" in file.read()
     except OSError:
         return False
 
@@ -143,9 +163,9 @@ def find_home(given: Home | str | os.PathLike[str] | None = None, settings: Sett
     root = find_root()
     settings = settings or load_settings(root)
     folder = given if given is not None else os.environ.get(HOME_VARIABLE)
-    home = Home(folder or root / (settings.home or _FOLDER), settings.storage)
-    if home.path.exists() and not home.path.is_dir():
-        raise HomeError("the home is a file; it must be a folder", where=str(home.path))
+    home = Home(folder or os.path.join(root, settings.home or _FOLDER), settings.storage)
+    if os.path.exists(home.folder) and not os.path.isdir(home.folder):
+        raise HomeError("the home is a file; it must be a folder", where=home.folder)
     return home
 
 

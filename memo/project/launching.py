@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from time import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +13,15 @@ from memo.contracts.run_store import RunRecord
 from memo.definition.families import EXECUTORS, family_member
 from memo.errors import DefinitionError
 from memo.events import RunStatus
-from memo.execution.claims import forget_the_dead
-from memo.execution.logs import KeptOutput, RunLog
 from memo.execution.run import carry_out, new_run_id
-from memo.execution.sharing import share_stored
-from memo.execution.step import StepAttempt
 from memo.execution.storage import StepStorage
 from memo.project.preparing import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
+    from memo.catalog import Catalog
     from memo.contracts.executor import Address, Executor, StepOutcome, StepTask
     from memo.definition.job import JobDefinition
     from memo.definition.reference import JobReference
@@ -74,7 +73,7 @@ def launch(
             home.make()
             prepared.stamps.keep(home.catalog)
             prepared.storage.sweep()
-            forget_the_dead(home.catalog)
+            _forget_the_dead(home.catalog)
         if on_plan is not None:
             on_plan(prepared.plan, run_id)
         if workers:
@@ -91,7 +90,7 @@ def launch(
             root_run_id=root,
             pid=os.getpid(),
         )
-        with RunLog():
+        with _log(prepared.plan):
             return carry_out(
                 prepared.plan,
                 prepared.environment,
@@ -118,6 +117,8 @@ def _prepare(job: JobDefinition, wish: Wish, home: Home | None, run_id: str) -> 
             manager = prepared.storage.sharing if home is not None and prepared.plan.versions is not None else None
             if home is None or manager is None or not manager.objects.takes:
                 return prepared, None
+            from memo.execution.sharing import share_stored
+
             home.make()
             shared = share_stored(prepared.plan, job, prepared.storage, home.catalog)
             if not shared.differing:
@@ -127,6 +128,22 @@ def _prepare(job: JobDefinition, wish: Wish, home: Home | None, run_id: str) -> 
             prepared.scope.close()
             raise
         prepared.scope.close()
+
+
+def _forget_the_dead(catalog: Catalog) -> None:
+    if catalog.all_claims():
+        from memo.execution.claims import forget_the_dead
+
+        forget_the_dead(catalog)
+
+
+def _log(plan: Plan) -> AbstractContextManager[object]:
+    """Keeps what the steps of a plan log; nothing where there are none to run."""
+    if plan.is_null:
+        return nullcontext()
+    from memo.execution.logs import RunLog
+
+    return RunLog()
 
 
 def _checked_run_id(run_id: str) -> str:
@@ -148,6 +165,9 @@ def _executor(
         return _multiprocess(prepared, workers, target, wish, emit)
 
     def run_step(task: StepTask) -> StepOutcome:
+        from memo.execution.logs import KeptOutput
+        from memo.execution.step import StepAttempt
+
         with KeptOutput(prepared.environment.logs_dir, task.step_key):
             return StepAttempt(task, prepared.environment, prepared.scope, prepared.storage, emit).run()
 

@@ -9,11 +9,9 @@ from msgspec import Struct
 
 from memo.contracts.executor import Address
 from memo.definition.resource import as_resource
-from memo.definition.selection import select_steps
 from memo.execution.environment import RunEnvironment, make_environment
 from memo.execution.resources import ResourceScope
 from memo.execution.run import new_run_id
-from memo.execution.sharing import take_in
 from memo.execution.storage import StepStorage
 from memo.planning import Plan, Reason, Verdict, make_plan, plan_without_memoization
 from memo.tags import memoization_wish
@@ -118,6 +116,8 @@ def prepare(job: JobDefinition, wish: Wish, *, home: Home | None, run_id: str | 
     stamps = Stamps(home.catalog if home else None)
     try:
         if memoized and home is not None and home.storage.remote is not None and home.is_writable:
+            from memo.execution.sharing import take_in
+
             take_in(storage, home.catalog, job.name, before=home.make)
         plan = _plan(job, wish, environment, storage, home, stamps, memoized=memoized)
     except BaseException:
@@ -138,12 +138,14 @@ def _plan(
 ) -> Plan:
     selected = wish.selected
     if selected is None:
-        selected = frozenset(job.steps) if wish.selection is None else select_steps(job.steps, wish.selection)
+        selected = _selected(job, wish.selection)
     if not memoized:
         wired = {each: value_of(each) for each in {each for key in selected for each in job.steps[key].wired()}}
         return plan_without_memoization(job, selected, wish.reason, wish.outside, wired)
     assert home is not None
-    forced = selected if wish.force is True else select_steps(job.steps, wish.force) if wish.force else frozenset()
+    forced = frozenset[str]()
+    if wish.force:
+        forced = selected if wish.force is True else _selected(job, wish.force)
     catalog = home.catalog
     accepted = dict(catalog.accepted())
     told = catalog.acceptances() if accepted else ()
@@ -175,6 +177,14 @@ def _plan(
             return plan
         for version in runs:
             del accepted[version]
+
+
+def _selected(job: JobDefinition, selection: tuple[str, ...] | None) -> frozenset[str]:
+    if selection is None:
+        return frozenset(job.steps)
+    from memo.definition.selection import select_steps
+
+    return select_steps(job.steps, selection)
 
 
 def with_resources(job: JobDefinition, resources: Mapping[str, Any] | None) -> JobDefinition:

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from memo.definition.selection import select_steps
 from memo.errors import DefinitionError
 from memo.events import RunStatus
 from memo.planning import Reason
 from memo.project.launching import launch
 from memo.project.preparing import is_memoized, prepare
-from memo.project.reexecution import ReexecutionOptions, remainder_of
 from memo.tags import (
     MAX_RETRIES_TAG,
     PARENT_RUN_ID_TAG,
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
     from memo.planning import Plan
     from memo.project.home import Home
     from memo.project.preparing import Wish
+    from memo.project.reexecution import ReexecutionOptions
     from memo.project.settings import Settings
 
 
@@ -74,6 +73,8 @@ class Relaunching:
         for number in range(1, allowed + 1):
             if result.record.status is not RunStatus.FAILURE:
                 break
+            from memo.project.reexecution import ReexecutionOptions
+
             again = ReexecutionOptions(result.run_id, is_from_failure=strategy == "FROM_FAILURE")
             result, loop = self.once(replace(wish, tags={**wish.tags, RETRY_NUMBER_TAG: str(number)}), again)
         return result, loop
@@ -98,6 +99,9 @@ class Relaunching:
 
     def again(self, wish: Wish, options: ReexecutionOptions) -> tuple[Wish, str, str]:
         """The wish for a run that is to follow another."""
+        from memo.definition.selection import select_steps
+        from memo.project.reexecution import remainder_of
+
         left = remainder_of(self.home, self.job, options)
         parent, root = left.record.run_id, left.record.root_run_id or left.record.run_id
         tags = {**_own_tags(left.record), **wish.tags, PARENT_RUN_ID_TAG: parent, ROOT_RUN_ID_TAG: root}

@@ -12,7 +12,6 @@ from memo.errors import ConfigError, ConfigProblem, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 class StorageSettings(Struct, frozen=True):
@@ -55,7 +54,7 @@ _TYPES = {"str": "a text", "bool": "true or false", "int": "a whole number", "ob
 """What a setting must be, by what msgspec calls it."""
 
 
-def load_settings(root: Path) -> Settings:
+def load_settings(root: str | os.PathLike[str]) -> Settings:
     """Read the settings at the project's root; all are the defaults where there is no file.
 
     ``MEMO_STORAGE_REMOTE`` and ``MEMO_STORAGE_READ_ONLY`` (``0`` or ``1``) count before what the file says.
@@ -63,18 +62,18 @@ def load_settings(root: Path) -> Settings:
     Raises:
         ConfigError: The file cannot be read, or holds something else than settings.
     """
-    own, shared = root / "memo.toml", root / "pyproject.toml"
+    own, shared = os.path.join(root, "memo.toml"), os.path.join(root, "pyproject.toml")
     settings, where = Settings(), ""
-    if own.is_file():
-        where = str(own)
-        settings = _settings(_parsed(own), where)
-    elif shared.is_file() and b"[tool.memo" in shared.read_bytes():
+    if os.path.isfile(own):
+        where = own
+        settings = _settings(_parsed(own, _read(own)), where)
+    elif os.path.isfile(shared) and b"[tool.memo" in (found := _read(shared)):
         where = f"{shared} [tool.memo]"
-        settings = _settings(_parsed(shared).get("tool", {}).get("memo", {}), where)
+        settings = _settings(_parsed(shared, found).get("tool", {}).get("memo", {}), where)
     return replace(settings, storage=_of_this_machine(settings.storage, root, where))
 
 
-def _of_this_machine(storage: StorageSettings, root: Path, where: str) -> StorageSettings:
+def _of_this_machine(storage: StorageSettings, root: str | os.PathLike[str], where: str) -> StorageSettings:
     remote, said = os.environ.get(REMOTE_VARIABLE), (REMOTE_VARIABLE, "the environment")
     if remote is None:
         remote, said = storage.remote, ("storage.remote", where)
@@ -91,10 +90,16 @@ def _of_this_machine(storage: StorageSettings, root: Path, where: str) -> Storag
             )
         storage = replace(storage, read_only=read_only == "1")
     if storage.remote is not None and "://" not in storage.remote:
-        storage = replace(storage, remote=str(root / os.path.expanduser(storage.remote)))
+        storage = replace(storage, remote=_below(root, storage.remote))
     if storage.signing_key_file is not None:
-        storage = replace(storage, signing_key_file=str(root / os.path.expanduser(storage.signing_key_file)))
+        storage = replace(storage, signing_key_file=_below(root, storage.signing_key_file))
     return storage
+
+
+def _below(root: str | os.PathLike[str], place: str) -> str:
+    from pathlib import Path
+
+    return str(Path(root) / os.path.expanduser(place))
 
 
 def _checked_remote(remote: str, name: str, where: str) -> str:
@@ -116,13 +121,28 @@ def _checked_remote(remote: str, name: str, where: str) -> str:
     raise ConfigError([problem], where=where)
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _parsed(path: str, data: bytes) -> dict[str, Any]:
+    if not data.strip():
+        # A file that only says where the project's root is.
+        return {}
     import tomllib
 
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError([ConfigProblem("", f"cannot be read: {error}")], where=str(path)) from error
+        return tomllib.loads(data.decode("utf-8"))
+    except ValueError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: Exception) -> ConfigError:
+    return ConfigError([ConfigProblem("", f"cannot be read: {error}")], where=path)
 
 
 def _settings(found: dict[str, Any], where: str) -> Settings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +18,6 @@ from memo.contracts.run_store import (
 )
 from memo.errors import HomeError
 from memo.events import Event, EventType, RunStatus
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 READ = {"kind": "file", "what": "/data/rates.csv", "where": "flights.py:4", "op_version": "o1"}
 
@@ -112,7 +109,7 @@ def test_a_whole_file_passes_and_a_damaged_one_does_not(catalog: Catalog, tmp_pa
     for number in range(200):
         catalog.add_materializations([stored(f"v{number}", f"r{number}", place="x" * 500)], {})
     catalog.check()
-    path = catalog._database.path
+    path = Path(catalog._database.path)
     catalog.close()
     data = bytearray(path.read_bytes())
     data[8 * 4096 : 24 * 4096] = bytes(16 * 4096)

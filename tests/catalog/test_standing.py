@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
@@ -103,7 +104,7 @@ def test_a_step_that_failed_has_a_recipe_and_gave_nothing(catalog: Catalog, outc
 
 def test_nothing_to_keep_is_no_transaction(catalog: Catalog) -> None:
     catalog.add_recipes([], {})
-    assert not catalog._database.path.exists()
+    assert not os.path.exists(catalog._database.path)
 
 
 def test_the_last_run_of_a_step_is_the_one_with_its_last_recipe(catalog: Catalog) -> None:
