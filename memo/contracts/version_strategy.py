@@ -166,3 +166,15 @@ class VersionStrategy(ABC):
         between two plans.
         """
         return nullcontext()
+
+    def recall_from(self, folder: str) -> None:  # noqa: B027 - for overriding
+        """Told before `planning` in which folder it may find what `keep_in` left there in earlier processes.
+
+        It may save time with it, and must tell the same versions without: anyone may delete the folder at any time.
+        """
+
+    def keep_in(self, folder: str) -> None:  # noqa: B027 - for overriding
+        """Told at the start of a run, when the plan is made, in which folder it may leave something for later processes.
+
+        The folder is in the run's home, and may have to be made. Mere plans, and runs without a home, leave nothing.
+        """

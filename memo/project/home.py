@@ -59,6 +59,11 @@ class Home:
         return Path(self.folder)
 
     @property
+    def cache_dir(self) -> str:
+        """Where lies what only saves time: it may be deleted at any time."""
+        return str(self.path / "cache")
+
+    @property
     def catalog(self) -> Catalog:
         """The catalog; its file is opened when it is first asked."""
         if self._catalog is None:

@@ -72,6 +72,8 @@ def launch(
         if home is not None:
             home.make()
             prepared.stamps.keep(home.catalog)
+            if prepared.strategy is not None:
+                prepared.strategy.keep_in(home.cache_dir)
             prepared.storage.sweep()
             _forget_the_dead(home.catalog)
         if on_plan is not None:

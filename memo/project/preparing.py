@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from memo.contracts.run_store import History
+    from memo.contracts.version_strategy import VersionStrategy
     from memo.definition.job import JobDefinition
     from memo.project.home import Home
 
@@ -58,6 +59,7 @@ class Prepared:
 
     Attributes:
         stamps: What external sources were found to be.
+        strategy: What told the versions; None where none were asked for.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Prepared:
         storage: StepStorage,
         history: History | None,
         stamps: Stamps,
+        strategy: VersionStrategy | None,
     ) -> None:
         self.plan = plan
         self.environment = environment
@@ -75,6 +78,7 @@ class Prepared:
         self.storage = storage
         self.history = history
         self.stamps = stamps
+        self.strategy = strategy
 
     def __enter__(self) -> Self:
         return self
@@ -114,16 +118,19 @@ def prepare(job: JobDefinition, wish: Wish, *, home: Home | None, run_id: str | 
     scope = ResourceScope(environment)
     storage = StepStorage(environment, scope)
     stamps = Stamps(home.catalog if home else None)
+    strategy = strategy_of(job) if memoized else None
     try:
+        if strategy is not None and home is not None:
+            strategy.recall_from(home.cache_dir)
         if memoized and home is not None and home.storage.remote is not None and home.is_writable:
             from memo.execution.sharing import take_in
 
             take_in(storage, home.catalog, job.name, before=home.make)
-        plan = _plan(job, wish, environment, storage, home, stamps, memoized=memoized)
+        plan = _plan(job, wish, environment, storage, home, stamps, strategy)
     except BaseException:
         scope.close()
         raise
-    return Prepared(plan, environment, scope, storage, home.catalog if home else None, stamps)
+    return Prepared(plan, environment, scope, storage, home.catalog if home else None, stamps, strategy)
 
 
 def _plan(
@@ -133,13 +140,12 @@ def _plan(
     storage: StepStorage,
     home: Home | None,
     stamps: Stamps,
-    *,
-    memoized: bool,
+    strategy: VersionStrategy | None,
 ) -> Plan:
     selected = wish.selected
     if selected is None:
         selected = _selected(job, wish.selection)
-    if not memoized:
+    if strategy is None:
         wired = {each: value_of(each) for each in {each for key in selected for each in job.steps[key].wired()}}
         return plan_without_memoization(job, selected, wish.reason, wish.outside, wired)
     assert home is not None
@@ -154,7 +160,7 @@ def _plan(
         versions = resolve_versions(
             job,
             environment.config,
-            strategy_of(job),
+            strategy,
             environment.resource_defs,
             stamps=stamps,
             accepted=accepted,

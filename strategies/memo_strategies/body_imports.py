@@ -22,7 +22,7 @@ _OTHER_USES = numbers(
 )  # fmt: skip
 
 
-class ImportedName(Struct, frozen=True):
+class ImportedName(Struct, frozen=True, array_like=True, gc=False):
     """What an import statement in a body binds.
 
     Attributes:

@@ -21,14 +21,14 @@ BOOKKEEPING = frozenset({"__module__", "__qualname__", "__doc__", "__firstlineno
 """What a class body stores by itself: where the class stands, and its docstring."""
 
 
-class Place(Struct, frozen=True):
+class Place(Struct, frozen=True, array_like=True, gc=False):
     """An instruction: the constants that lead to its code object from the outermost one, and its offset."""
 
     path: tuple[int, ...]
     offset: int
 
 
-class Hole(Struct, frozen=True):
+class Hole(Struct, frozen=True, array_like=True, gc=False):
     """Something that code loads from outside, and the attributes it takes from there at once.
 
     Attributes:
@@ -57,12 +57,11 @@ class Hole(Struct, frozen=True):
         return ".".join((*start, *self.attributes))
 
 
-class CodeSummary(Struct, frozen=True):
+class CodeSummary(Struct, frozen=True, array_like=True, gc=False):
     """What is to be known of a code object; nothing in it depends on where the code stands.
 
     Attributes:
         hash: Of everything but the holes.
-        named_hash: The same with the names in the holes, as the author reads them.
         holes: In the order control meets them, those of nested code included.
         free: The variables of functions around it, in the order it meets them.
         rebinds: The globals that it assigns or deletes.
@@ -72,13 +71,17 @@ class CodeSummary(Struct, frozen=True):
     """
 
     hash: str
-    named_hash: str
-    holes: tuple[Hole, ...]
-    free: tuple[str, ...]
-    rebinds: frozenset[str]
-    rebinds_free: frozenset[str]
-    flags: int
-    file_reads: tuple[tuple[str, Place], ...]
+    holes: tuple[Hole, ...] = ()
+    free: tuple[str, ...] = ()
+    rebinds: tuple[str, ...] = ()
+    rebinds_free: tuple[str, ...] = ()
+    flags: int = 0
+    file_reads: tuple[tuple[str, Place], ...] = ()
+
+    @property
+    def named_hash(self) -> str:
+        """The hash with the names in the holes, as the author reads them."""
+        return digest("named code", self.hash, *[hole.label for hole in self.holes]) if self.holes else self.hash
 
 
 def line_of(code: CodeType, place: Place) -> int:

@@ -41,9 +41,10 @@ from memo_strategies.made_functions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from memo_strategies.body_imports import BodyImports, ImportedName
+    from memo_strategies.code_cache import CodeCache
 
 _ATTRIBUTES = numbers("LOAD_ATTR", "LOAD_METHOD")
 _LOAD_GLOBAL = OPS["LOAD_GLOBAL"]
@@ -66,7 +67,16 @@ _CLASSES = {"cls", "mcs", "metacls"}
 _DATACLASS_MADE = "__create_fn__.<locals>."
 """Methods that `dataclasses` writes: they show the name of their own class, which counts anyway."""
 
-_summaries: dict[int, tuple[ref[CodeType], CodeSummary]] = {}
+class _Known(ref[CodeType]):
+    """A living code object, with what was read in it."""
+
+    __slots__ = ("key", "summary")
+
+    key: int
+    summary: CodeSummary
+
+
+_summaries: dict[int, _Known] = {}
 """By the id of a living code object. Code objects never change, so this may outlive a plan; it is forgotten
 with the code object. (They compare by content, in time that grows with it: not as keys.)"""
 
@@ -74,14 +84,21 @@ _looked_into: dict[int, dict[int, str]] = {}
 """By the id of a code object, and by what is looked at in it."""
 
 
-def summarise(code: CodeType) -> CodeSummary:
-    """Read a code object, once in its life."""
+def summarise(code: CodeType, cache: CodeCache | None = None) -> CodeSummary:
+    """Read a code object, once in its life; with a cache, once for all processes that use it."""
     key = id(code)
     known = _summaries.get(key)
     if known is None:
-        found = _Reader(code, 0).summary()
-        known = _summaries[key] = ref(code, _forgetting(key)), found
-    return known[1]
+        known = _Known(code, _forget)
+        known.key = key
+        known.summary = read(code) if cache is None else cache.read(code)
+        _summaries[key] = known
+    return known.summary
+
+
+def read(code: CodeType) -> CodeSummary:
+    """Read a code object."""
+    return _Reader(code, 0).summary()
 
 
 def looked_into(code: CodeType, looked_at: int) -> str:
@@ -99,12 +116,9 @@ def looked_into(code: CodeType, looked_at: int) -> str:
     return found
 
 
-def _forgetting(key: int) -> Callable[[object], None]:
-    def forget(_: object) -> None:
-        _summaries.pop(key, None)
-        _looked_into.pop(key, None)
-
-    return forget
+def _forget(known: _Known) -> None:
+    _summaries.pop(known.key, None)
+    _looked_into.pop(known.key, None)
 
 
 class _Reader:
@@ -155,16 +169,14 @@ class _Reader:
             else:
                 tokens.append(self._token(index, chains.get(index, ())))
         own = digest("code", *tokens)
-        names = [hole.label for hole in self.holes]
         if "__class__" in code.co_freevars:  # super() loads it without saying so
             self.free.setdefault("__class__", len(self.free))
         return CodeSummary(
             own,
-            digest("named code", own, *names) if names else own,
             tuple(self.holes),
             tuple(self.free),
-            frozenset(self.rebinds),
-            frozenset(self.rebinds_free),
+            tuple(sorted(self.rebinds)),
+            tuple(sorted(self.rebinds_free)),
             self.flags & ~NAMES if code.co_qualname.startswith(_DATACLASS_MADE) else self.flags,
             tuple(self.file_reads),
         )
@@ -332,7 +344,7 @@ class _Reader:
         found = _Reader(code, self.looked_at, (*self.path, arg), given, by_position=by_position).summary()
         first = len(self.holes)
         self.holes += found.holes
-        self.rebinds |= found.rebinds
+        self.rebinds.update(found.rebinds)
         self.flags |= found.flags
         self.file_reads += found.file_reads
         passed = dict(zip(code.co_freevars, self.closures.get(index, ()), strict=False))

@@ -41,7 +41,7 @@ def expand_function(graph: Graph, node: Node, function: FunctionType) -> None:
     if space.owner != "user" and not made_at_run_time(code):
         _expand_foreign(graph, node, function)
         return
-    summary = node.summary = summarise(code)
+    summary = node.summary = summarise(code, graph.cache)
     node.code = code
     node.kind = "function"
     node.name = f"{space.name}.{code.co_qualname}"

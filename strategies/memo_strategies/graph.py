@@ -23,6 +23,7 @@ from memo_strategies.paths import within
 
 if TYPE_CHECKING:
     from memo.ownership import Owner
+    from memo_strategies.code_cache import CodeCache
     from memo_strategies.distributions import Distribution, Distributions
     from memo_strategies.names import Filling
 
@@ -120,15 +121,22 @@ class Graph:
     Args:
         expander_of: Gives, for an object, the function that fills in its node.
         ignored: The names of what is not to count, as parts are called.
+        cache: What was read in code objects by other processes.
 
     Attributes:
         spaces: Those that were asked for, by the id of their namespace: looked at before `space` is called, where that
             is done for every name.
     """
 
-    def __init__(self, expander_of: Callable[[object], Expander], ignored: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        expander_of: Callable[[object], Expander],
+        ignored: frozenset[str] = frozenset(),
+        cache: CodeCache | None = None,
+    ) -> None:
         self._expander_of = expander_of
         self.ignored = ignored
+        self.cache = cache
         self._nodes: dict[int, Node] = {}
         self.spaces: dict[int, Space] = {}
         self._nowhere: dict[str, dict[str, Any]] = {}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from msgspec.structs import replace
 
 from memo.contracts.version_strategy import VersionStrategy
+from memo_strategies.code_cache import CodeCache
 from memo_strategies.graph import Graph, Space
 from memo_strategies.reach import version_of
 from memo_strategies.source_text import SourceTexts
@@ -77,6 +78,19 @@ class SourceHashVersionStrategy(VersionStrategy):
         self._lock = RLock()
         self._graphs: dict[frozenset[str], Graph] | None = None
         self._texts = SourceTexts()
+        self._cache: CodeCache | None = None
+
+    def recall_from(self, folder: str) -> None:
+        """Take from there what was read in code objects before, where they are met again."""
+        with self._lock:
+            self._cache = CodeCache(folder)
+
+    def keep_in(self, folder: str) -> None:
+        """Leave there what was read in code objects, for later processes."""
+        with self._lock:
+            cache, self._cache = self._cache, None
+            if cache is not None:
+                cache.write(folder)
 
     @contextmanager
     def planning(self) -> Generator[None]:
@@ -95,6 +109,8 @@ class SourceHashVersionStrategy(VersionStrategy):
                 for graph in self._graphs.values():
                     graph.close()
                 self._graphs = None
+                if self._cache is not None and not self._cache.is_new:
+                    self._cache = None
                 if collecting:
                     _count_as_old()
                     gc.enable()
@@ -120,7 +136,7 @@ class SourceHashVersionStrategy(VersionStrategy):
             ignored = frozenset(names) if names else _NOTHING
             graph = self._graphs.get(ignored)
             if graph is None:
-                graph = self._graphs[ignored] = Graph(expander_of, ignored)
+                graph = self._graphs[ignored] = Graph(expander_of, ignored, self._cache)
             found = version_of(graph, objects, self._texts)
             return replace(found, ignored=frozenset(names[each] for each in found.ignored)) if ignore else found
 
