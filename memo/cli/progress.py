@@ -220,10 +220,8 @@ def _chains(plan: Plan) -> dict[str, float]:
             step.seconds or 0.0 if step.verdict in {Verdict.RUN, Verdict.MAYBE} else 0.0
         )
         if plan.versions is not None:
-            for _, _, members in plan.versions.steps[key].inputs:
-                for source in members:
-                    if not isinstance(source, str):
-                        below[source.step] = max(below.get(source.step, 0.0), found[key])
+            for source in plan.versions.steps[key].step.upstream():
+                below[source.step] = max(below.get(source.step, 0.0), found[key])
     return found
 
 

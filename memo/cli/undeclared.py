@@ -125,7 +125,7 @@ def _spots_of(versions: Versions, key: str) -> list[BlindSpot]:
     step = versions.steps[key]
     resources = versions.required(step.reached)
     of_resources = [spot for each in resources for spot in spots_of(versions.resources[each])]
-    return [*spots_of(step), *of_resources]
+    return [*spots_of(step.op), *of_resources]
 
 
 def _is_unwatched(event: Event) -> bool:

@@ -325,7 +325,7 @@ class RunLoop:
             inputs_of(step, self.outputs.addresses, self.plan.sources),
             version,
             self.outputs.content_key(key) if found is not None else None,
-            found.op_version if found is not None else None,
+            found.op.version if found is not None else None,
             versions.looks(key) if versions is not None else (),
             is_compared=versions is not None,
             local_key=found.local_key if found is not None else None,

@@ -198,7 +198,7 @@ def _multiprocess(
         wish.run_config,
         dict(wish.input_values or {}),
         wish.tags,
-        {key: versions.steps[key].op_version for key in prepared.plan.steps} if versions else {},
+        {key: versions.steps[key].op.version for key in prepared.plan.steps} if versions else {},
         main_is_target=main_file is not None and os.path.abspath(main_file) == os.path.abspath(target.place),
     )
     made: Executor = family_member(EXECUTORS, "multiprocess")(workers, orders=orders, emit=emit)

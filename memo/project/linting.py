@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from memo.definition.step import Step
     from memo.project.home import Home
     from memo.project.preparing import Prepared
-    from memo.versioning import ResourceVersion, StepVersion, Versions
+    from memo.versioning import OpVersion, ResourceVersion, Versions
 
 __all__ = ["Finding", "LintReport", "is_open", "lint_job", "open_spots", "spots_of"]
 
@@ -159,12 +159,12 @@ def _watched(job: JobDefinition, versions: Versions, catalog: Catalog) -> set[st
     unseen = {
         job.steps[key].op.name
         for key, found in steps.items()
-        if found.local_key not in known or found.op_version in with_workers
+        if found.local_key not in known or found.op.version in with_workers
     }
     return {job.steps[key].op.name for key in steps} - unseen
 
 
-def spots_of(found: StepVersion | ResourceVersion) -> list[BlindSpot]:
+def spots_of(found: OpVersion | ResourceVersion) -> list[BlindSpot]:
     """The blind spots in the code of a step or resource, and of what it depends on."""
     return [spot for code in (found.code, *found.besides) for spot in code.blind_spots]
 
@@ -211,7 +211,7 @@ class _Linter:
         """What the steps of an op were seen to read; and whether they start processes in which nobody watches."""
         by_read: dict[tuple[str, str, str], list[str]] = {}
         for step in steps:
-            for read in self._reads.get(self._versions.steps[step.key].op_version, ()):
+            for read in self._reads.get(self._versions.steps[step.key].op.version, ()):
                 if not self._coverages[step.key].covers(read.kind, read.what):
                     keys = by_read.setdefault((read.kind, read.what, read.where), [])
                     if step.key not in keys:

@@ -3,10 +3,11 @@
 from memo.versioning.recipes import recipe_of, shown_value
 from memo.versioning.resolution import op_versions, resolve_versions, strategy_of
 from memo.versioning.stamps import UNREACHED, Stamps, looks_now, value_of
-from memo.versioning.versions import ResourceVersion, StepVersion, Versions, content_key, output_version
+from memo.versioning.versions import OpVersion, ResourceVersion, StepVersion, Versions, content_key, output_version
 
 __all__ = [
     "UNREACHED",
+    "OpVersion",
     "ResourceVersion",
     "Stamps",
     "StepVersion",

@@ -10,8 +10,10 @@ from memo.content import content_digest
 from memo.contracts.run_store import Recipe, RecipePart
 from memo.definition.config_resolving import EnvironmentValue, child_path
 from memo.definition.source import TimeSource
-from memo.definition.step import FromOutput
+from memo.definition.step import FromList, FromOutput
 from memo.hashing import UnencodableError, digest, value_digest
+
+from memo.versioning.versions import GivenValue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,10 +42,10 @@ def recipe_of(step_key: str, versions: Versions, texts: dict[str, str] | None = 
         texts: Where given, the source text of every part is read now and put here by its digest.
     """
     step = versions.steps[step_key]
-    parts = _code_parts("code", "", step.code, texts)
-    for code in step.besides:
+    parts = _code_parts("code", "", step.op.code, texts)
+    for code in step.op.besides:
         parts += _code_parts("code", "", code, texts)
-    parts += _config_parts("config", "", step.config, step.environment)
+    parts += _config_parts("config", "", step.op.config, step.op.environment)
     parts += _source_parts("", step.sources)
     for key in versions.required(step.reached):
         found = versions.resources[key]
@@ -56,22 +58,25 @@ def recipe_of(step_key: str, versions: Versions, texts: dict[str, str] | None = 
         parts.append(
             RecipePart("resource", f"{key}: requires", digest("requires", *found.requires), ", ".join(found.requires))
         )
-    for name, is_list, members in step.inputs:
-        for index, member in enumerate(members):
-            label = f"{name}[{index}]" if is_list else name
-            if type(member) is FromOutput:
-                parts.append(
-                    RecipePart(
-                        "input",
-                        label,
-                        versions.output(member.step, member.output),
-                        f"{member.step}.{member.output}",
-                    ),
-                )
-            else:
-                parts.append(RecipePart("input", label, str(member), "a value"))
-    parts += [RecipePart("input", name, found, shown) for name, found, shown in step.values]
+    for name, origin in step.step.inputs.items():
+        if type(origin) is FromOutput:
+            parts.append(_upstream_part(name, origin, versions))
+        elif type(origin) is FromList:
+            for index, member in enumerate(origin.members):
+                label = f"{name}[{index}]"
+                if type(member) is FromOutput:
+                    parts.append(_upstream_part(label, member, versions))
+                else:
+                    assert step.members is not None
+                    parts.append(RecipePart("input", label, step.members[name, index], "a value"))
+    for name, value in step.values:
+        known = value if type(value) is GivenValue else GivenValue(value_digest(value), shown_value(value))
+        parts.append(RecipePart("input", name, known.digest, known.shown))
     return Recipe(step.version, tuple(_told_apart(parts)))
+
+
+def _upstream_part(name: str, source: FromOutput, versions: Versions) -> RecipePart:
+    return RecipePart("input", name, versions.output(source.step, source.output), f"{source.step}.{source.output}")
 
 
 def _told_apart(parts: list[RecipePart]) -> list[RecipePart]:

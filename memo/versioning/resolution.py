@@ -20,15 +20,24 @@ from memo.definition.step import (
     FromValue,
 )
 from memo.errors import MemoError, VersionError
-from memo.hashing import UnencodableError, digest, named_digest, value_digest
+from memo.hashing import UnencodableError, digest, named_digest, value_digest, values_digest
 from memo.versioning.recipes import shown_value
 from memo.versioning.stamps import Stamps
-from memo.versioning.versions import ReadSource, ResourceVersion, StepVersion, Versions, joined_digest, output_version
+from memo.versioning.versions import (
+    GivenValue,
+    OpVersion,
+    ReadSource,
+    ResourceVersion,
+    StepVersion,
+    Versions,
+    wired_digest,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from memo.contracts.version_strategy import VersionStrategy
+    from memo.definition.config_resolving import EnvironmentValue
     from memo.definition.job import JobDefinition
     from memo.definition.op import OpDefinition
     from memo.definition.run_config import RunConfig
@@ -79,10 +88,10 @@ def op_versions(
     resource_defs: Mapping[str, ResourceDefinition],
     step_keys: Iterable[str],
 ) -> dict[str, str]:
-    """Determine `StepVersion.op_version` of some steps, as a worker does to see that its code is what was planned."""
+    """Determine `OpVersion.version` of some steps, as a worker does to see that its code is what was planned."""
     with strategy.planning():
         resolution = _Resolution(job, config, strategy, resource_defs, Stamps(None), {})
-        return {key: resolution.op_version(job.steps[key])[2] for key in step_keys}
+        return {key: resolution.op_version(job.steps[key])[0] for key in step_keys}
 
 
 class _Resolution:
@@ -106,29 +115,47 @@ class _Resolution:
         self.resources: dict[str, ResourceVersion] = {}
         self.codes: dict[int, CodeVersion] = {}
         self.besides: dict[int, tuple[CodeVersion, ...]] = {}
+        self.ops: dict[int, OpVersion] = {}
+        self.loading: set[int] = set()
+        """The ops with inputs that input managers may load, by id."""
         self.found: dict[str, StepVersion] = {}
-        self.outputs: dict[tuple[str, str], str] = {}
+        self.blind_spots: dict[str, tuple[BlindSpot, ...]] = {}
 
     def run(self) -> Versions:
         for step in self.job.steps.values():
             self.found[step.key] = self.step(step)
-        blind_spots: dict[str, tuple[BlindSpot, ...]] = {}
-        for step in self.job.steps.values():
-            found = self.found[step.key]
-            _add_blind_spots(blind_spots, step.op.name, step.op, found.code, *found.besides)
         for key, resource in self.resources.items():
-            _add_blind_spots(blind_spots, key, self.definitions[key], resource.code, *resource.besides)
-        return Versions(self.found, self.resources, blind_spots, self.stamps.warnings)
+            _add_blind_spots(self.blind_spots, key, self.definitions[key], resource.code, *resource.besides)
+        return Versions(self.found, self.resources, self.blind_spots, self.stamps.warnings)
 
-    def op_version(self, step: Step) -> tuple[CodeVersion, tuple[CodeVersion, ...], str]:
-        """The version of an op's code, of what it depends on besides, and of both with its config."""
+    def op(self, step: Step) -> OpVersion:
+        """What a step's op brings to its version. What depends on the op alone is asked and joined once."""
+        config = self.config.ops.get(step.key)
+        if config is not None:
+            return self._op(step, config, self.config.environment.get(("ops", step.key), ()))
+        found = self.ops.get(id(step.op))
+        if found is None:
+            found = self.ops[id(step.op)] = self._op(step, None, ())
+        return found
+
+    def _op(self, step: Step, config: Any, environment: tuple[EnvironmentValue, ...]) -> OpVersion:
+        version, code, besides = self.op_version(step)
+        _add_blind_spots(self.blind_spots, step.op.name, step.op, code, *besides)
+        if any(each.input_manager_key is not None for each in step.op.ins.values()):
+            self.loading.add(id(step.op))
+        resources = {key: self.resource(key).version for key in sorted(step.op.required_resource_keys)}
+        local_key = digest("local", version, named_digest("resources", resources.items()) if resources else "")
+        return OpVersion(version, local_key, code, config, resources, besides, environment)
+
+    def op_version(self, step: Step) -> tuple[str, CodeVersion, tuple[CodeVersion, ...]]:
+        """The version of an op's code with its config, and those of the code and of what it depends on besides."""
         config = self.config.ops.get(step.key)
         code = self.code_of(step.op, config)
         besides = self.besides_of(step.op) if step.op.depends_on else ()
         # Their order counts, because a tuple that is returned is read in it.
         outputs = step.op.output_names if len(step.op.output_names) > 1 else ()
         own = code.version if not besides else digest("code", code.version, *[each.version for each in besides])
-        return code, besides, digest("op", own, self._value(config, step.config_path + ".config"), *outputs)
+        return digest("op", own, self._value(config, lambda: f"{step.config_path}.config"), *outputs), code, besides
 
     def besides_of(self, definition: OpDefinition | ResourceDefinition) -> tuple[CodeVersion, ...]:
         """The versions of what a definition depends on and its code does not show, sources left out."""
@@ -145,7 +172,7 @@ class _Resolution:
         word = self.strategy.get_resource_version(ResourceVersionContext(resource))
         if word is not None:
             return self._worded(word, resource, "op")
-        found = self._given_value(given, f"{definition.where}, depends_on")
+        found = self._given_value(given, lambda: f"{definition.where}, depends_on")
         return CodeVersion(found, (CodePart("value", "depends_on", found, shown_value(given)),))
 
     def read(self, sources: Iterable[Source]) -> tuple[ReadSource, ...]:
@@ -153,71 +180,51 @@ class _Resolution:
         return tuple(ReadSource(each, self.stamps.of(each)) for each in sources)
 
     def step(self, step: Step) -> StepVersion:
-        config = self.config.ops.get(step.key)
-        code, besides, op_version = self.op_version(step)
-        resources = {key: self.resource(key).version for key in sorted(step.op.required_resource_keys)}
-        inputs: list[tuple[str, bool, tuple[FromOutput | str, ...]]] = []
-        values: list[tuple[str, str, str]] = []
+        op = self.op(step)
+        loaders = loaders_of(step, self.definitions) if id(step.op) in self.loading else {}
+        values: list[tuple[str, Any]] = []
+        members: dict[tuple[str, int], str] | None = None
         wired: list[ReadSource] = []
-        loaders = loaders_of(step, self.definitions)
-        for name, source in step.inputs.items():
-            if type(source) is FromOutput:
-                inputs.append((name, False, (source,)))
-            elif type(source) is FromList:
-                members = tuple(
-                    each if type(each) is FromOutput else self._input(step, name, each) for each in source.members
-                )
-                inputs.append((name, True, members))
-                wired += [
-                    ReadSource(each.source, self.stamps.of(each.source), f"{name}[{index}]")
-                    for index, each in enumerate(source.members)
-                    if type(each) is FromSource
-                ]
-            elif type(source) is FromSource:
-                wired.append(ReadSource(source.source, self.stamps.of(source.source), name))
-                continue
-            else:
-                values.append((name, self._input(step, name, source), self._show(step, name, source)))
+        for name, origin in step.inputs.items():
+            if type(origin) is FromList:
+                for index, each in enumerate(origin.members):
+                    if type(each) is not FromOutput:
+                        members = members or {}
+                        members[name, index] = self._member(step, name, each)
+                    if type(each) is FromSource:
+                        wired.append(ReadSource(each.source, self.stamps.of(each.source), f"{name}[{index}]"))
+            elif type(origin) is FromSource:
+                wired.append(ReadSource(origin.source, self.stamps.of(origin.source), name))
+            elif type(origin) is not FromOutput:
+                values.append((name, self._value_of_input(step, name, origin)))
                 continue
             if name in loaders:
-                values.append((f"{name} loaded by", self._loaded(step, name, loaders[name]), repr(loaders[name])))
-        local_key = digest(
-            "local",
-            op_version,
-            named_digest("resources", resources.items()) if resources else "",
-            named_digest("inputs", [(name, found) for name, found, _ in values]) if values else "",
-        )
+                loader = loaders[name]
+                values.append((f"{name} loaded by", GivenValue(self._loaded(step, name, loader), repr(loader))))
+        local_key = _with_values(op.local_key, values) if values else op.local_key
         sources: tuple[ReadSource, ...] = ()
         if wired or step.op.depends_on:
             named = self.read(each for each in step.op.depends_on if isinstance(each, Source))
             sources = (*wired, *named)
             by_input = named_digest("wired", [(each.input, each.digest) for each in wired])
             local_key = digest("reads", local_key, by_input, *[each.digest for each in named])
-        frozen = tuple(inputs)
-        version = joined_digest("step", local_key, frozen, self._upstream)
+        version = wired_digest("step", local_key, step, members, self._upstream)
         stands = self.accepted.get(version)
         return StepVersion(
             version if stands is None else stands,
             local_key,
-            op_version,
-            code,
-            config,
-            resources,
-            frozen,
+            op,
+            step,
             tuple(values),
-            besides,
+            members,
             sources,
             "" if stands is None else version,
-            tuple(sorted({*loaders.values()})),
-            self.config.environment.get(("ops", step.key), ()),
+            tuple(sorted({*loaders.values()})) if loaders else (),
         )
 
     def _upstream(self, source: FromOutput) -> str:
-        at = (source.step, source.output)
-        found = self.outputs.get(at)
-        if found is None:
-            found = self.outputs[at] = output_version(self.found[source.step].version, source.output)
-        return found
+        """The version of an upstream output, as a part of another: no name of an output has a space in it."""
+        return f"{source.output} {self.found[source.step].version}"
 
     def code_of(self, op: OpDefinition, config: Any) -> CodeVersion:
         # One word for an op wherever it is placed: only its config, which a strategy may look at, can differ.
@@ -271,14 +278,14 @@ class _Resolution:
         else:
             word = self.strategy.get_resource_version(ResourceVersionContext(definition, config))
             if word is None and definition.is_hardcoded:
-                word = CodeVersion(self._value(definition.hardcoded_value, f"resources.{key}"))
+                word = CodeVersion(self._value(definition.hardcoded_value, lambda: f"resources.{key}"))
             code = CodeVersion("") if word is None else self._worded(word, definition, "resource")
         besides = self.besides_of(definition)
         sources = self.read(each for each in definition.depends_on if isinstance(each, Source))
         version = digest(
             "resource",
             code.version,
-            self._value(config, f"resources.{key}.config"),
+            self._value(config, lambda: f"resources.{key}.config"),
             named_digest("requires", requires.items()),
             *[each.version for each in besides],
             *[each.digest for each in sources],
@@ -287,18 +294,25 @@ class _Resolution:
         taken = self.config.environment.get(("resources", key), ())
         return ResourceVersion(version, code, config, requires, shown, besides, sources, taken)
 
-    def _input(self, step: Step, name: str, source: Any) -> str:
-        where = f"{step.where}, input {name!r}"
+    def _value_of_input(self, step: Step, name: str, source: Any) -> Any:
+        """An input that comes from no other step: a scalar as it is, else what is known of it."""
         if type(source) is FromInputManager:
-            return self._loaded(step, name, source.key)
+            return GivenValue(self._loaded(step, name, source.key), f"loaded by {source.key!r}")
+        value = self._given(step, name, source)
+        if type(value) in _SCALARS:
+            return value
+        return GivenValue(self._given_value(value, lambda: f"{step.where}, input {name!r}"), shown_value(value))
+
+    def _member(self, step: Step, name: str, source: Any) -> str:
+        """The digest of a member of a list that comes from no other step."""
         if type(source) is FromSource:
             return ReadSource(source.source, self.stamps.of(source.source), name).digest
-        return self._given_value(self._given(step, name, source), where)
+        return self._given_value(self._given(step, name, source), lambda: f"{step.where}, input {name!r}")
 
     def _loaded(self, step: Step, name: str, key: str) -> str:
         """What an input manager makes of an input: it is the user's code, and counts as theirs."""
         config = self.config.input_configs.get((step.key, name))
-        return digest("loaded", self.resource(key).version, self._value(config, f"{step.where}, input {name!r}"))
+        return digest("loaded", self.resource(key).version, self._value(config, lambda: f"{step.where}, input {name!r}"))
 
     def _given(self, step: Step, name: str, source: Any) -> Any:
         if type(source) is FromValue:
@@ -308,12 +322,7 @@ class _Resolution:
         assert type(source) is FromRunConfig
         return self.config.inputs[step.key, name]
 
-    def _show(self, step: Step, name: str, source: Any) -> str:
-        if type(source) is FromInputManager:
-            return f"loaded by {source.key!r}"
-        return shown_value(self._given(step, name, source))
-
-    def _value(self, value: Any, where: str) -> str:
+    def _value(self, value: Any, where: Callable[[], str]) -> str:
         """The version of plain data, and of records made of it by their fields."""
         if value is None:
             return NO_CONFIG
@@ -322,13 +331,13 @@ class _Resolution:
         except UnencodableError as unencodable:
             return self._object(value, where, str(unencodable))
 
-    def _given_value(self, value: Any, where: str) -> str:
+    def _given_value(self, value: Any, where: Callable[[], str]) -> str:
         """The version of a value that is handed to an op, whose class may be the user's: its methods count too."""
         if is_plain(value):
             return self._value(value, where)
         return self._object(value, where, "")
 
-    def _object(self, value: Any, where: str, unencodable: str) -> str:
+    def _object(self, value: Any, where: Callable[[], str], unencodable: str) -> str:
         given = ResourceDefinition.hardcoded_resource(value)
         word = self.strategy.get_resource_version(ResourceVersionContext(given))
         if word is not None:
@@ -341,8 +350,20 @@ class _Resolution:
         raise VersionError(
             f"{type(self.strategy).__name__} cannot tell its version: {unencodable}; make it in an op, or give plain "
             f"data",
-            where=where,
+            where=where(),
         )
+
+
+_SCALARS = frozenset({type(None), bool, int, float, str})
+
+
+def _with_values(local_key: str, values: Iterable[tuple[str, Any]]) -> str:
+    """A local key that covers what a step is given too, by name."""
+    known = [(name, value.digest) for name, value in values if type(value) is GivenValue]
+    scalars = [each for each in values if type(each[1]) is not GivenValue]
+    if known:
+        local_key = digest("given", local_key, named_digest("inputs", known))
+    return values_digest("scalars", local_key, sorted(scalars)) if scalars else local_key
 
 
 def _are_blind_spots(found: object) -> bool:

@@ -9,12 +9,14 @@ from msgspec import Struct
 from memo.contracts.version_strategy import BlindSpot, CodeVersion
 from memo.definition.config_resolving import EnvironmentValue
 from memo.definition.source import Source
-from memo.definition.step import FromOutput
-from memo.hashing import digest, value_digest
+from memo.definition.step import FromList, FromOutput
+from memo.hashing import digest, joined_digest, value_digest
 from memo.versioning.stamps import Stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from memo.definition.step import Step
 
 
 class ReadSource(Struct, frozen=True):
@@ -56,43 +58,69 @@ class ResourceVersion(Struct, frozen=True):
     environment: tuple[EnvironmentValue, ...] = ()
 
 
-class StepVersion(Struct, frozen=True):
-    """The version of a step, with what it is made of.
+class OpVersion(Struct, frozen=True, gc=False):
+    """What an op brings to the versions of its steps: one for all places of an op that have no config.
 
     Attributes:
-        version: H(local key, each input's upstream version); or the stored version that was accepted in its place.
-        local_key: H(op version, resources, inputs that come from no other step).
-        op_version: H(code, config).
+        version: H(code, config).
+        local_key: H(version, resources): the local key of a step that is given no values and reads no sources.
         code: What the strategy said, or what the op declares.
-        config: The op's config, resolved.
+        config: Resolved.
         resources: Key -> version of each resource it requires.
-        inputs: For each input its members: the output of another step, or the digest of a value.
-        values: For each input that comes from no other step: its name, its digest, what to show of it.
         besides: What the op ``depends_on``, sources left out.
-        sources: The external sources that are wired to it or that the op ``depends_on``.
-        computed: The version that it has by itself, where another was accepted in its place; else empty.
-        loaders: The keys of the input managers that load its inputs.
         environment: What of its config came from the environment.
     """
 
     version: str
     local_key: str
-    op_version: str
     code: CodeVersion
-    config: Any
-    resources: dict[str, str]
-    inputs: tuple[tuple[str, bool, tuple[FromOutput | str, ...]], ...]
-    values: tuple[tuple[str, str, str], ...]
+    config: Any = None
+    resources: dict[str, str] = {}
     besides: tuple[CodeVersion, ...] = ()
+    environment: tuple[EnvironmentValue, ...] = ()
+
+
+class GivenValue(Struct, frozen=True, gc=False):
+    """What is known of a value that is no scalar: it may be the user's, or change while the run lasts.
+
+    Attributes:
+        digest: Of its type and content; or of what loads it.
+        shown: What to show of it.
+    """
+
+    digest: str
+    shown: str
+
+
+class StepVersion(Struct, frozen=True, gc=False):
+    """The version of a step, with what it is made of.
+
+    Attributes:
+        version: H(local key, each input's upstream version); or the stored version that was accepted in its place.
+        local_key: H(op version, resources, inputs that come from no other step).
+        op: What its op brings.
+        step: The step, which says where its inputs come from.
+        values: The inputs that come from no other step, by name: a scalar as it is, else what is known of it.
+        members: By input and index: the digests of those members of lists that come from no other step.
+        sources: The external sources that are wired to it or that the op ``depends_on``.
+        computed: The version that it has by itself, where another was accepted in its place; else empty.
+        loaders: The keys of the input managers that load its inputs.
+    """
+
+    version: str
+    local_key: str
+    op: OpVersion
+    step: Step
+    values: Sequence[tuple[str, Any]] = ()
+    members: Mapping[tuple[str, int], str] | None = None
     sources: tuple[ReadSource, ...] = ()
     computed: str = ""
     loaders: tuple[str, ...] = ()
-    environment: tuple[EnvironmentValue, ...] = ()
 
     @property
     def reached(self) -> tuple[str, ...]:
         """The keys of the resources that it requires, and of those that load its inputs."""
-        return (*self.resources, *self.loaders)
+        return (*self.op.resources, *self.loaders)
 
 
 class Versions(Struct, frozen=True):
@@ -140,7 +168,7 @@ class Versions(Struct, frozen=True):
 
 def output_version(step_version: str, output: str) -> str:
     """H(output name, step version)."""
-    return digest("output", output, step_version)
+    return joined_digest("output", f"{len(output)}:{output}{step_version}")
 
 
 def content_key(step: StepVersion, digest_of: Callable[[FromOutput], str]) -> str:
@@ -151,19 +179,25 @@ def content_key(step: StepVersion, digest_of: Callable[[FromOutput], str]) -> st
         digest_of: The content digest of an upstream output, or its version where it has none: it then counts by
             version.
     """
-    return joined_digest("content", step.local_key, step.inputs, digest_of)
+    return wired_digest("content", step.local_key, step.step, step.members, digest_of)
 
 
-def joined_digest(
+def wired_digest(
     tag: str,
     local_key: str,
-    inputs: tuple[tuple[str, bool, tuple[FromOutput | str, ...]], ...],
+    step: Step,
+    members: Mapping[tuple[str, int], str] | None,
     of: Callable[[FromOutput], str],
 ) -> str:
     """Hash a step's local key with something for each of its upstream outputs: its version, or its content."""
-    parts = [local_key]
-    for name, is_list, members in inputs:
-        parts.append(name)
-        parts.append(f"[{len(members)}" if is_list else "-")
-        parts.extend([member if type(member) is str else of(member) for member in members])  # type: ignore[arg-type]
-    return digest(tag, *parts)
+    joined = f"{len(local_key)}:{local_key}"
+    for name, origin in step.inputs.items():
+        if type(origin) is FromOutput:
+            found = of(origin)
+            joined += f"{len(name)}:{name}-{len(found)}:{found}"
+        elif type(origin) is FromList:
+            joined += f"{len(name)}:{name}[{len(origin.members)}:"
+            for index, member in enumerate(origin.members):
+                found = of(member) if type(member) is FromOutput else members[name, index]  # type: ignore[index]
+                joined += f"{len(found)}:{found}"
+    return joined_digest(tag, joined)

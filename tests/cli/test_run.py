@@ -513,19 +513,23 @@ def test_no_colour_where_none_is_wanted(failing: Workspace) -> None:
 
 
 def test_the_time_left_comes_from_earlier_runs() -> None:
+    from memo import op
     from memo.cli.progress import Progress
     from memo.contracts.version_strategy import CodeVersion
-    from memo.definition.step import FromOutput
+    from memo.definition.step import FromOutput, Step
     from memo.events import Event, EventType
     from memo.planning import Plan, Reason, StepPlan, Verdict
-    from memo.versioning import StepVersion, Versions
+    from memo.versioning import OpVersion, StepVersion, Versions
+
+    @op
+    def made() -> None: ...
 
     def step(key: str, seconds: float | None) -> StepPlan:
         return StepPlan(key, Verdict.RUN, Reason.NEVER_RUN, seconds=seconds)
 
     def version(*reads: str) -> StepVersion:
-        inputs = tuple((key, False, (FromOutput(key, "result"),)) for key in reads)
-        return StepVersion("v", "l", "o", CodeVersion("c"), None, {}, inputs, ())
+        placed = Step("s", made, {key: FromOutput(key, "result") for key in reads}, {})
+        return StepVersion("v", "l", OpVersion("o", "l", CodeVersion("c")), placed)
 
     # `a` and `b` one after the other take longer than half of all, which two workers would need otherwise.
     steps = {"a": step("a", 40.0), "b": step("b", 30.0), "c": step("c", 20.0)}
