@@ -193,6 +193,11 @@ def _has_builtin_content(kind: type) -> bool:
     return any(isinstance(maker, BuiltinFunctionType) for maker in makers)
 
 
+def bytes_digest(data: bytes) -> str:
+    """Hash bytes as they are, as `Hasher` does."""
+    return xxh3_128_hexdigest(data)
+
+
 class Hasher:
     """A running xxh3-128 over bytes, for content that is written as it is hashed."""
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from memo.errors import OutputLostError, StorageError
 from memo_iomanagers.finding import UntrustedError
-from memo_iomanagers.naming import is_named, manifest_path
+from memo_iomanagers.naming import address_of, is_named, manifest_path
 from memo_iomanagers.places import reason
 from memo_iomanagers.signing import Untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from memo.contracts.io_manager import OutputContext
     from memo_iomanagers.finding import Finder
@@ -37,6 +37,7 @@ class Answers:
     def are_stored(self, contexts: Sequence[OutputContext]) -> list[bool]:
         """Here: a whole manifest, and a data file of the size that it tells. Far away: the manifest is listed."""
         if not self._place.remote:
+            # No manifest is kept: there may be as many as steps.
             return [manifest is not None for manifest in self._here(contexts)]
         try:
             view = self._place.view(manifest_path(context) for context in contexts if is_named(context))
@@ -50,16 +51,16 @@ class Answers:
         found = self._far_away(contexts) if self._place.remote else self._here(contexts)
         return [None if manifest is None else manifest.provenance.content_digest for manifest in found]
 
-    def _here(self, contexts: Sequence[OutputContext]) -> list[Manifest | None]:
+    def _here(self, contexts: Sequence[OutputContext]) -> Iterator[Manifest | None]:
         with self._untrusted.together():
-            return [self._whole(context) if is_named(context) else None for context in contexts]
-
-    def _whole(self, context: OutputContext) -> Manifest | None:
-        try:
-            return self._finder.whole(context)
-        except StorageError as error:
-            self._warn(context, error)
-            return None
+            for context in contexts:
+                manifest = None
+                try:
+                    if is_named(context):
+                        manifest = self._finder.whole(context)
+                except StorageError as error:
+                    self._warn(context, error)
+                yield manifest
 
     def _far_away(self, contexts: Sequence[OutputContext]) -> list[Manifest | None]:
         try:
@@ -72,7 +73,7 @@ class Answers:
             for context in contexts:
                 raw = raws.get(manifest_path(context)) if is_named(context) else None
                 try:
-                    found.append(None if raw is None else self._finder.decoded(context, raw))
+                    found.append(None if raw is None else self._finder.decoded(context, raw, address_of(context)))
                 except OutputLostError as error:
                     self._warn(context, error)
                     found.append(None)

@@ -10,7 +10,7 @@ from memo.errors import OutputLostError, StorageError
 from memo_iomanagers import manifest as manifests
 from memo_iomanagers.encodings import encoding_named
 from memo_iomanagers.manifest import data_of
-from memo_iomanagers.naming import manifest_path
+from memo_iomanagers.naming import MANIFEST, address_of, data_path, manifest_path
 from memo_iomanagers.places import NOT_THERE, aside_of, reason
 from memo_iomanagers.signing import SignatureError
 from memo_iomanagers.telling import REMEDY, lost, where_of
@@ -88,7 +88,8 @@ class Finder:
             OutputLostError: What lies there is not whole.
             StorageError: The place could not be asked.
         """
-        path = manifest_path(context)
+        address = address_of(context)
+        path = address + MANIFEST
         tried = None
         while True:
             try:
@@ -98,12 +99,12 @@ class Finder:
             except Exception as error:
                 raise self.not_read(context, path, error) from error
             try:
-                manifest = self.decoded(context, raw)
+                manifest = self.decoded(context, raw, address)
             except OutputLostError as error:
                 if set_aside and not isinstance(error, UntrustedError):  # our key may be the wrong one
                     self.set_aside(context, raw)
                 raise
-            data = data_of(context, manifest)
+            data = data_path(address, manifest.data)
             try:
                 return raw, manifest, look(data, manifest.size)
             except NOT_THERE:
@@ -116,15 +117,20 @@ class Finder:
             except Exception as error:
                 raise self.not_read(context, data, error) from error
 
-    def decoded(self, context: OutputContext, raw: bytes) -> Manifest:
+    def decoded(self, context: OutputContext, raw: bytes, address: str) -> Manifest:
         """Read a manifest as it stands in its file.
+
+        Args:
+            context: The output that it must belong to.
+            raw: What stands in the file.
+            address: Of that output.
 
         Raises:
             UntrustedError: The key did not sign it.
             OutputLostError: It is not whole, or not that of this output.
         """
         try:
-            return manifests.decode(raw, context, encodings=self._readable, key=self._key)
+            return manifests.decode(raw, context, address, encodings=self._readable, key=self._key)
         except SignatureError as error:
             raise UntrustedError(self._place.full_name(manifest_path(context)), error, context) from None
         except ValueError as error:

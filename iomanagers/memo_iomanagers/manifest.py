@@ -13,7 +13,7 @@ from msgspec import DecodeError, Meta, Struct
 from msgspec.json import Decoder, Encoder
 
 from memo.contracts.io_manager import Provenance
-from memo.hashing import Hasher
+from memo.hashing import bytes_digest
 from memo_iomanagers.naming import address_of, data_path, is_data_of
 from memo_iomanagers.signing import check_manifest, sign_manifest
 
@@ -99,9 +99,7 @@ def sealed(record: bytes) -> bytes:
 
 def stamp_of(raw: bytes) -> str:
     """The digest of a manifest as it stands in its file, by which it is told from a later one."""
-    hasher = Hasher()
-    hasher.write(raw)
-    return hasher.hexdigest()
+    return bytes_digest(raw)
 
 
 def read(raw: bytes, key: SigningKey | None = None) -> Manifest:
@@ -115,16 +113,15 @@ def read(raw: bytes, key: SigningKey | None = None) -> Manifest:
         SignatureError: It is not signed with the key.
         ValueError: What is wrong with it, as the end of a sentence.
     """
-    record = raw[:-_LENGTH] + b"}"
     if key is not None:
-        check_manifest(record, key)
+        check_manifest(raw[:-_LENGTH] + b"}", key)
     try:
         manifest = _decoder.decode(raw)
     except (DecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"is not a whole manifest ({error})") from None
     if manifest.format != FORMAT:
         raise ValueError(f"has format {manifest.format}, and this memo reads format {FORMAT}")
-    if raw != sealed(record):
+    if not raw.endswith(b"".join([_CHECK, bytes_digest(raw[:-_LENGTH]).encode(), _END])):
         raise ValueError("is not the manifest that was written: its digest differs")
     return manifest
 
@@ -162,6 +159,7 @@ def manifest_of(
 def decode(
     raw: bytes,
     context: OutputContext,
+    address: str,
     *,
     encodings: Collection[str],
     key: SigningKey | None = None,
@@ -171,6 +169,7 @@ def decode(
     Args:
         raw: What stands in the manifest's file.
         context: The output that it must belong to.
+        address: Of that output.
         encodings: Those that the reader can read.
         key: What it must be signed with. That is seen to before anything else is.
 
@@ -179,7 +178,7 @@ def decode(
         ValueError: What is wrong with it, as the end of a sentence.
     """
     manifest = read(raw, key)
-    check_fits(manifest, context, address_of(context), encodings=encodings)
+    check_fits(manifest, context, address, encodings=encodings)
     return manifest
 
 
@@ -200,11 +199,12 @@ def check_fits(manifest: Manifest, context: OutputContext, address: str, *, enco
         raise ValueError(f"names a value encoded as {manifest.encoding!r}; this IO manager reads {known}")
     if not is_data_of(address, manifest.data):
         raise ValueError(f"names the data file {manifest.data!r}, which cannot be its own")
+    version = context.version
     ours = (
-        manifest.version == _optional(context.version)
+        manifest.version == _optional(version)
         and manifest.output == _text(context.name)
         and manifest.mapping_key == _optional(context.mapping_key or None)
-        and (context.version is not None or (manifest.run_id, manifest.step_key) == _run_and_step(context))
+        and (version is not None or (manifest.run_id, manifest.step_key) == _run_and_step(context))
     )
     if not ours:
         raise ValueError(

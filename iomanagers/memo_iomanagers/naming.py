@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from memo.hashing import digest
@@ -33,8 +34,8 @@ SIDE = ".d"
 """What the name of the folder of a data file's side files ends with."""
 
 _PLAIN = "abcdefghijklmnopqrstuvwxyz0123456789_-"
-_LONGEST = 64
-"""Three segments, a token and a suffix stay below the 255 bytes that file systems allow a name."""
+_is_plain = re.compile(f"[{_PLAIN}]{{1,64}}").fullmatch
+"""Up to 64 characters: three segments, a token and a suffix stay below the 255 bytes that file systems allow a name."""
 
 
 def segment(name: str) -> str:
@@ -46,7 +47,7 @@ def segment(name: str) -> str:
     >>> segment("result"), segment("../Secret")
     ('result', '___secret=b3f9ff7fb9ff131871b2df62f3730627')
     """
-    if name and len(name) <= _LONGEST and not name.strip(_PLAIN):
+    if _is_plain(name):
         return name
     shown = "".join([c if c in _PLAIN else "_" for c in name[:24].lower()])
     return f"{shown}={digest('segment', name)}"

@@ -30,7 +30,7 @@ from memo_iomanagers.encodings.path import restore_seals
 from memo_iomanagers.filesystem import FsIOManager
 from memo_iomanagers.link import UnreachableError
 from memo_iomanagers.manifest import data_of
-from memo_iomanagers.naming import SIDE, manifest_path
+from memo_iomanagers.naming import SIDE, address_of, manifest_path
 from memo_iomanagers.places import NOT_THERE, aside_of, place_at
 from memo_iomanagers.signing import SignatureError
 from memo_iomanagers.telling import lost, where_of
@@ -472,7 +472,7 @@ class SharedIOManager(SharingIOManager):
             return None
 
     def _decoded(self, context: OutputContext, raw: bytes) -> Manifest:
-        return manifests.decode(raw, context, encodings=NAMES, key=self._key)
+        return manifests.decode(raw, context, address_of(context), encodings=NAMES, key=self._key)
 
 
 def _content(manifest: Manifest | None) -> Content | None:

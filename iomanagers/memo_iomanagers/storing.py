@@ -13,7 +13,7 @@ from memo_iomanagers import manifest as manifests
 from memo_iomanagers.encodings import AUTO, NAMES, choose, encoding_named
 from memo_iomanagers.encodings.encoding import CannotEncodeError, type_name
 from memo_iomanagers.manifest import data_of
-from memo_iomanagers.naming import address_of, data_path, manifest_path
+from memo_iomanagers.naming import MANIFEST, address_of, data_path, manifest_path
 from memo_iomanagers.places import NOT_THERE, aside_of, reason
 from memo_iomanagers.stored import SMALL
 from memo_iomanagers.telling import where_of
@@ -159,6 +159,7 @@ class Storer:
         Signed or not: nothing is taken from it but what to remove, which whoever could write it could have removed.
         """
         try:
-            return manifests.decode(self._place.read(manifest_path(context)), context, encodings=NAMES)
+            address = address_of(context)
+            return manifests.decode(self._place.read(address + MANIFEST), context, address, encodings=NAMES)
         except (*NOT_THERE, ValueError):
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -11,7 +11,7 @@ from msgspec import Struct
 from memo.errors import InvocationError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from logging import Logger
 
 __all__ = [
@@ -80,7 +80,7 @@ def run_log() -> Logger:
     return getLogger("memo.run")
 
 
-class OutputContext:
+class OutputContext(Struct, eq=False):
     """One output of one step, as an IO manager sees it when storing it, loading it or looking for it.
 
     Attributes:
@@ -98,46 +98,31 @@ class OutputContext:
         provenance: Where the value comes from.
         shares: Whether what is stored may be put into the shared place: what it was made of is there too.
         replaces: Whether it is made anew whatever is stored, and takes the place of what is shared under its version.
+        on_event: Told of the events of `log_event`.
+        stored: What the IO manager has reported of the stored value.
+        logged_metadata: What it has added to that.
     """
 
-    def __init__(
-        self,
-        step_key: str,
-        name: str,
-        version: str | None = None,
-        run_id: str | None = None,
-        mapping_key: str | None = None,
-        *,
-        config: Any = None,
-        metadata: Mapping[str, Any] | None = None,
-        dagster_type: Any = None,
-        op_def: Any = None,
-        resources: Any = None,
-        resource_config: Any = None,
-        job_name: str = "",
-        provenance: Provenance | None = None,
-        shares: bool = False,
-        replaces: bool = False,
-        on_event: Callable[[str, dict[str, Any]], None] | None = None,
-    ) -> None:
-        self.step_key = step_key
-        self.name = name
-        self.version = version
-        self.run_id = run_id
-        self.mapping_key = mapping_key
-        self.config = config
-        self.metadata = metadata or {}
-        self.dagster_type = dagster_type
-        self.op_def = op_def
-        self.resources = resources
-        self.resource_config = resource_config
-        self.job_name = job_name
-        self.provenance = provenance or Provenance()
-        self.shares = shares
-        self.replaces = replaces
-        self.stored: StoredValue | None = None
-        self.logged_metadata: dict[str, Any] = {}
-        self._on_event = on_event
+    # A Struct for its constructor: planning makes one of every output of every step.
+
+    step_key: str
+    name: str
+    version: str | None = None
+    run_id: str | None = None
+    mapping_key: str | None = None
+    config: Any = None
+    metadata: Mapping[str, Any] = {}
+    dagster_type: Any = None
+    op_def: Any = None
+    resources: Any = None
+    resource_config: Any = None
+    job_name: str = ""
+    provenance: Provenance = Provenance()
+    shares: bool = False
+    replaces: bool = False
+    on_event: Callable[[str, dict[str, Any]], None] | None = None
+    stored: StoredValue | None = None
+    logged_metadata: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         return f"OutputContext({self.step_key!r}, {self.name!r}, version={self.version!r})"
@@ -183,11 +168,11 @@ class OutputContext:
 
     def log_event(self, message: str, **data: Any) -> None:
         """Record an event of this output in the run's log."""
-        if self._on_event is not None:
-            self._on_event(message, data)
+        if self.on_event is not None:
+            self.on_event(message, data)
 
 
-class InputContext:
+class InputContext(Struct, eq=False):
     """One input of one step, as an IO manager sees it when loading a value for it.
 
     Attributes:
@@ -200,31 +185,17 @@ class InputContext:
         resource_config: The IO manager's own config.
     """
 
-    def __init__(
-        self,
-        name: str,
-        upstream_output: OutputContext | None = None,
-        *,
-        step_key: str | None = None,
-        config: Any = None,
-        metadata: Mapping[str, Any] | None = None,
-        dagster_type: Any = None,
-        op_def: Any = None,
-        resources: Any = None,
-        resource_config: Any = None,
-        job_name: str = "",
-    ) -> None:
-        self.name = name
-        self.upstream_output = upstream_output
-        self.step_key = step_key
-        self.config = config
-        self.metadata = metadata or {}
-        self.dagster_type = dagster_type
-        self.op_def = op_def
-        self.resources = resources
-        self.resource_config = resource_config
-        self.job_name = job_name
-        self.logged_metadata: dict[str, Any] = {}
+    name: str
+    upstream_output: OutputContext | None = None
+    step_key: str | None = None
+    config: Any = None
+    metadata: Mapping[str, Any] = {}
+    dagster_type: Any = None
+    op_def: Any = None
+    resources: Any = None
+    resource_config: Any = None
+    job_name: str = ""
+    logged_metadata: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         return f"InputContext({self.name!r}, upstream_output={self.upstream_output!r})"

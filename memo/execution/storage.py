@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from memo.execution.resources import ResourceScope
 
 
+_UNKNOWN = Provenance()
+
+
 class MadeElsewhere(Struct, frozen=True):
     """What another home has made of a step, as it is in the shared place.
 
@@ -57,6 +60,7 @@ class StepStorage:
         self._environment = environment
         self._scope = scope
         self._resources: dict[str, Any] = {}
+        self._memoizing: dict[str, bool] = {}
 
     def sweep(self) -> None:
         """Have what killed runs left half-stored removed, by the IO managers that the plan needed."""
@@ -70,10 +74,18 @@ class StepStorage:
 
     def memoizable(self, step: Step) -> bool:
         """Whether every IO manager of the step's outputs can say what it has stored."""
-        return all(
-            out.is_nothing or isinstance(self._scope.get(out.io_manager_key), MemoizableIOManager)
-            for out in step.op.outs.values()
-        )
+        for out in step.op.outs.values():
+            if out.is_nothing:
+                continue
+            if not self._memoizes(out.io_manager_key):
+                return False
+        return True
+
+    def _memoizes(self, key: str) -> bool:
+        known = self._memoizing.get(key)
+        if known is None:
+            known = self._memoizing[key] = isinstance(self._scope.get(key), MemoizableIOManager)
+        return known
 
     def is_shared(self, step: Step) -> bool:
         """Whether what the step stores can be loaded by other processes."""
@@ -98,8 +110,10 @@ class StepStorage:
                 elif not out.is_required:
                     optional.append((index, step, name, version))
                     continue
-                contexts, indexes = asked.setdefault(key, ([], []))
-                contexts.append(self.context(step, name, out, version=output_version(version, name)))
+                if key not in asked:
+                    asked[key] = ([], [])
+                contexts, indexes = asked[key]
+                contexts.append(self._context(key, step, name, out, output_version(version, name)))
                 indexes.append(index)
         for key, (contexts, indexes) in asked.items():
             for index, there in zip(indexes, self._memoizable(key).has_outputs(contexts), strict=True):
@@ -294,7 +308,7 @@ class StepStorage:
             upstream,
             step_key=reader.key if reader else None,
             config=self._environment.config.input_configs.get((reader.key, input_name)) if reader else None,
-            metadata=given.metadata if given else None,
+            metadata=given.metadata if given else {},
             dagster_type=given.dagster_type if given else None,
             op_def=reader.op if reader else None,
             resources=self._resources_of(key),
@@ -311,30 +325,39 @@ class StepStorage:
         *,
         version: str | None = None,
         run_id: str | None = None,
-        provenance: Provenance | None = None,
+        provenance: Provenance = _UNKNOWN,
         marker: bool = False,
         task: StepTask | None = None,
         on_event: Callable[[str, dict[str, Any]], None] | None = None,
     ) -> OutputContext:
         """One output of a step as IO managers see it."""
         key = MARKERS if marker or out.is_nothing else out.io_manager_key
-        config = self._environment.config
+        context = self._context(key, step, name, out, version)
+        if marker and not out.is_nothing:
+            context.name = name + ".marker"
+        context.run_id = run_id
+        context.provenance = provenance
+        context.on_event = on_event
+        if task is not None:
+            context.shares, context.replaces = task.shares, task.replaces
+        return context
+
+    def _context(self, key: str, step: Step, name: str, out: Out, version: str | None) -> OutputContext:
+        """An output as it is seen without a run, by the IO manager of this key; planning makes one of every output."""
+        environment = self._environment
+        config = environment.config
+        configs = config.output_configs
         return OutputContext(
             step.key,
-            name + ".marker" if marker and not out.is_nothing else name,
+            name,
             version,
-            run_id,
-            config=config.output_configs.get((step.key, name)),
+            config=configs.get((step.key, name)) if configs else None,
             metadata=out.metadata,
             dagster_type=out.dagster_type,
             op_def=step.op,
-            resources=self._resources_of(key),
+            resources=self._resources[key] if key in self._resources else self._resources_of(key),
             resource_config=config.resources.get(key),
-            job_name=self._environment.job.name,
-            provenance=provenance,
-            shares=task is not None and task.shares,
-            replaces=task is not None and task.replaces,
-            on_event=on_event,
+            job_name=environment.job.name,
         )
 
     # What sharing needs
