@@ -78,13 +78,13 @@ class MemoError(Exception):
 
     Args:
         what: One sentence in the user's words, with what to do about it.
-        where: The place, as ``file:line``, an op, an output or a config path; shown in front.
+        where: The place, as ``file:line``, an op, an output or a config path, or what tells it; shown in front.
     """
 
-    def __init__(self, what: str, *, where: str = "") -> None:
-        super().__init__(what, where)
+    def __init__(self, what: str, *, where: object = "") -> None:
         self.what = what
-        self.where = where
+        self.where = str(where)
+        super().__init__(what, self.where)
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}" if self.where else self.what

@@ -14,20 +14,24 @@ class Definition:
     Attributes:
         kind: What it is, in the user's words.
         name: Its own name.
-        location: Where its function stands, as ``file:line``; empty where that is unknown.
     """
 
     kind: str
     name: str
-    location: str
+    _location: str
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name!r}>"
 
     @property
+    def location(self) -> str:
+        """Where its function stands, as ``file:line``; empty where that is unknown."""
+        return self._location
+
+    @property
     def where(self) -> str:
         """It and its place, for the front of an error: ``op 'clean' (flights.py:12)``."""
-        return described(self.kind, self.name, location=self.location)
+        return described(self.kind, self.name, self.location)
 
 
 def check_function(fn: object, decorator: str) -> None:

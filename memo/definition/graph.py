@@ -5,14 +5,14 @@ from __future__ import annotations
 import reprlib
 from typing import TYPE_CHECKING, Any, overload
 
-from memo.definition.composition import PLAIN, Composition, Node, Placeable, current
+from memo.definition.composition import Composition, Node, Placeable, current
 from memo.definition.definition import Definition, check_function
 from memo.definition.names import (
+    Described,
     check_instance,
     check_mapping,
     check_name,
     check_tags,
-    described,
     doc_of,
     location_of,
     name_of,
@@ -64,7 +64,7 @@ class GraphDefinition(Placeable):
         self.defaults = defaults or {}
         self.description = description
         self.tags = tags or {}
-        self.location = location
+        self._location = location
         self.__name__ = name
         self.__doc__ = description
 
@@ -81,7 +81,7 @@ class GraphDefinition(Placeable):
                 ".execute_in_process()",
                 where=self.where,
             )
-        return composition.place(self, args, kwargs, PLAIN)
+        return composition.place(self, args, kwargs)
 
     def to_job(
         self,
@@ -153,7 +153,7 @@ def compose(
     """
     check_function(fn, kind)
     fn_name = name_of(fn)
-    where = described(kind, name or fn_name, fn)
+    where = str(Described(kind, name or fn_name, fn))
     graph_name = check_name(fn_name if name is None else name, f"a {kind}", where)
     signature = read_signature(fn, where)
     if signature.is_generator or signature.is_async:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 import typing
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from memo.definition.names import check_instance, check_mapping, check_name
@@ -15,19 +16,26 @@ from memo.errors import DefinitionError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from memo.definition.names import Where
     from memo.definition.signature import Signature
 
 
-def inputs_of(signature: Signature, declared: Mapping[str, Any], where: str) -> dict[str, In]:
+def inputs_of(signature: Signature, declared: Mapping[str, Any], where: Where) -> dict[str, In]:
     """Take an op's inputs from its arguments and from ``ins``; those of type Nothing last.
 
     Raises:
         DefinitionError: The two do not agree, or an input cannot be right.
     """
     found: dict[str, In] = {}
-    for each in signature.parameters:
-        check_name(each.name, "an input", where)
-        found[each.name] = _input(each.name, each.annotation, each.default, declared.get(each.name), signature, where)
+    annotations, defaults = signature.annotations, signature.defaults
+    for name in signature.names:
+        if not name.isascii():  # an argument's name is legal otherwise
+            check_name(name, "an input", where)
+        if name in annotations or name in defaults or name in declared:
+            annotation, default = annotations.get(name), defaults.get(name, NO_VALUE)
+            found[name] = _input(name, annotation, default, declared.get(name), signature, where)
+        else:
+            found[name] = _PLAIN_INPUT
     for name, given in declared.items():
         if name in found:
             continue
@@ -43,9 +51,11 @@ def inputs_of(signature: Signature, declared: Mapping[str, Any], where: str) -> 
 
 
 _PLAIN_INPUT = In()
+_PLAIN_OUTPUTS: Mapping[str, Out] = MappingProxyType({DEFAULT_OUTPUT: Out()})
+"""Of which nothing is said. Most inputs and outputs of untyped code are, so that they are shared."""
 
 
-def _input(name: str, annotation: Any, default: Any, given: Any, signature: Signature, where: str) -> In:
+def _input(name: str, annotation: Any, default: Any, given: Any, signature: Signature, where: Where) -> In:
     if given is None:
         given = _PLAIN_INPUT
     elif check_instance(given, In, f"ins[{name!r}]", "an In", where).is_nothing:
@@ -63,17 +73,18 @@ def _input(name: str, annotation: Any, default: Any, given: Any, signature: Sign
         )
     if given.has_default_value:
         default = given.default_value
-    refuse_source(default, f"the default of the input {name!r}", where)
-    if default is not NO_VALUE and not fits(default, expected):
-        raise DefinitionError(
-            f"the input {name!r} must be {type_name(expected)}, and its default is {reprlib.repr(default)}; give "
-            f"another default, or annotate what it may be: {type_name(expected)} | {type(default).__name__}",
-            where=where,
-        )
+    if default is not NO_VALUE:
+        refuse_source(default, f"the default of the input {name!r}", where)
+        if not fits(default, expected):
+            raise DefinitionError(
+                f"the input {name!r} must be {type_name(expected)}, and its default is {reprlib.repr(default)}; give "
+                f"another default, or annotate what it may be: {type_name(expected)} | {type(default).__name__}",
+                where=where,
+            )
     return In(expected, given.description, default, given.metadata, given.input_manager_key)
 
 
-def outputs_of(signature: Signature, out: object, where: str) -> dict[str, Out]:
+def outputs_of(signature: Signature, out: object, where: Where) -> Mapping[str, Out]:
     """Take an op's outputs from its return annotation and from ``out``.
 
     Raises:
@@ -81,6 +92,8 @@ def outputs_of(signature: Signature, out: object, where: str) -> dict[str, Out]:
     """
     # What a generator returns says nothing of what it yields.
     returns = NO_VALUE if signature.is_generator else signature.resolved(signature.returns)
+    if out is None and returns is NO_VALUE:
+        return _PLAIN_OUTPUTS
     if out is None or isinstance(out, Out):
         return {DEFAULT_OUTPUT: _typed(out or Out(), returns)}
     outs: dict[str, Out] = {}
@@ -110,7 +123,7 @@ _SINGLE = frozenset({list, dict, set, str, bytes, int, float, bool})
 """Types of which a value is never a tuple of outputs."""
 
 
-def _tuple_members(returns: Any, names: list[str], where: str) -> dict[str, Any]:
+def _tuple_members(returns: Any, names: list[str], where: Where) -> dict[str, Any]:
     """What the annotation says of each of several outputs.
 
     Raises:

@@ -57,6 +57,8 @@ class JobDefinition(Definition):
         steps: The ops placed in it, graphs flattened away, each behind those it reads from.
         outputs: Where each output of the job comes from.
         input_defaults: Default values of its inputs.
+        configurable: The keys of the steps that need something of a run besides what steps give each other: config,
+            or a value for an input.
         resource_defs: Without the default IO manager, which the engine adds under ``io_manager``.
     """
 
@@ -78,7 +80,7 @@ class JobDefinition(Definition):
         input_values: Mapping[str, Any] | None = None,
     ) -> None:
         self.graph = graph_def
-        self.location = graph_def.location
+        self._location = graph_def.location
         self.name = str(name)
         check_name(name, "a job", self.where)
         self.description = description
@@ -96,6 +98,7 @@ class JobDefinition(Definition):
         self.steps: dict[str, Step] = flat.steps
         self.outputs: dict[str, Origin] = flat.outputs
         self.input_defaults: dict[str, Any] = flat.defaults
+        self.configurable = flat.configurable
         self.__name__ = self.name
         self.__doc__ = description
         self._check()
@@ -125,10 +128,14 @@ class JobDefinition(Definition):
                     f"{did_you_mean(str(name), self.graph.input_names)}",
                     where=self.where,
                 )
-        checked: set[int] = set()
+        checked: set[object] = set()
         for step in self.steps.values():
-            if id(step.op) not in checked:
-                checked.add(id(step.op))
+            op = step.op
+            # Most ops need an IO manager and nothing else: one of them is checked for all.
+            is_plain = op.io_manager_key is not None and not op.required_resource_keys and not op.loadable_inputs
+            needs = op.io_manager_key if is_plain else op
+            if needs not in checked:
+                checked.add(needs)
                 self._check_keys(step)
         self.resource_order(self.resource_defs)
 
@@ -289,7 +296,8 @@ def resource_order(definitions: Mapping[str, ResourceDefinition], keys: Iterable
 def loaders_of(step: Step, definitions: Mapping[str, ResourceDefinition]) -> dict[str, str]:
     """The inputs of a step that the user's code loads, each with the key of the resource that does."""
     found: dict[str, str] = {}
-    for name, origin in step.inputs.items():
+    for name in step.op.loadable_inputs:
+        origin = step.inputs.get(name)
         key = step.op.ins[name].input_manager_key
         if type(origin) is FromInputManager:
             found[name] = origin.key

@@ -7,7 +7,7 @@ import os
 import reprlib
 import sys
 from functools import partial
-from types import CodeType, FunctionType, MethodType
+from types import CodeType, FunctionType, MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from memo.errors import DefinitionError
@@ -23,6 +23,11 @@ for: that takes as long as the function is, and a graph's body may have many tho
 T = TypeVar("T")
 
 frame_at: Callable[[int], FrameType] = sys._getframe  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - `inspect` is built on it
+
+NO_NAMES: frozenset[str] = frozenset()
+"""The one that is shared: Python makes a new one of 200 bytes for each ``frozenset()``."""
+
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 _LEGAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 
@@ -96,18 +101,41 @@ def _shown_path(path: str) -> str:
     return path.removeprefix(here + os.sep)
 
 
-def described(kind: str, name: str, fn: Any = None, location: str = "") -> str:
+def described(kind: str, name: str, location: str) -> str:
     """Name a definition for the front of an error: ``op 'clean' (flights.py:12)``."""
-    place = location or location_of(fn)
-    return f"{kind} {name!r} ({place})" if place else f"{kind} {name!r}"
+    return f"{kind} {name!r} ({location})" if location else f"{kind} {name!r}"
 
 
-def check_name(name: object, kind: str, where: str = "") -> str:
+class Described:
+    """A definition that is being made, for the front of an error: put in words only where there is one to tell."""
+
+    __slots__ = ("_fn", "_kind", "_name")
+
+    def __init__(self, kind: str, name: str, fn: Any) -> None:
+        self._kind = kind
+        self._name = name
+        self._fn = fn
+
+    def __str__(self) -> str:
+        return described(self._kind, self._name, location_of(self._fn))
+
+
+Where = str | Described
+
+
+def is_plain_name(name: object) -> bool:
+    """Whether a name is legal, as nearly all are: a word of ASCII that Python would take for a variable's."""
+    return type(name) is str and name.isidentifier() and name.isascii() and not keyword.iskeyword(name)
+
+
+def check_name(name: object, kind: str, where: Where = "") -> str:
     """Refuse a name that is not letters, digits and underscores.
 
     Raises:
         DefinitionError: With what is allowed.
     """
+    if is_plain_name(name):
+        return name  # type: ignore[return-value] # mypy does not see that it is a string
     if type(name) is not str or not name or not _LEGAL.issuperset(name):
         hint = "; give name=" if name == "<lambda>" else ""
         raise DefinitionError(
@@ -121,7 +149,7 @@ def check_name(name: object, kind: str, where: str = "") -> str:
     return name
 
 
-def check_tags(tags: Mapping[str, object] | None, where: str) -> dict[str, str]:
+def check_tags(tags: Mapping[str, object] | None, where: Where) -> dict[str, str]:
     """Take tags as strings; what is not a string is written as JSON.
 
     Raises:
@@ -137,7 +165,7 @@ def check_tags(tags: Mapping[str, object] | None, where: str) -> dict[str, str]:
     return found
 
 
-def _tag_text(name: str, value: object, where: str) -> str:
+def _tag_text(name: str, value: object, where: Where) -> str:
     if isinstance(value, str):
         return str(value)
     if isinstance(value, bool | int | float | list | tuple | dict):
@@ -152,7 +180,7 @@ def _tag_text(name: str, value: object, where: str) -> str:
     )
 
 
-def check_instance(value: object, kind: type[T] | tuple[type[T], ...], what: str, must: str, where: str) -> T:
+def check_instance(value: object, kind: type[T] | tuple[type[T], ...], what: str, must: str, where: Where) -> T:
     """Refuse a value of the wrong kind.
 
     Args:
@@ -170,7 +198,7 @@ def check_instance(value: object, kind: type[T] | tuple[type[T], ...], what: str
     raise DefinitionError(f"{what} is {reprlib.repr(value)}; it must be {must}", where=where or called_at())
 
 
-def check_mapping(value: object, what: str, where: str, must: str = "a dict by name") -> Mapping[Any, Any]:
+def check_mapping(value: object, what: str, where: Where, must: str = "a dict by name") -> Mapping[Any, Any]:
     """Refuse what is no dict.
 
     Raises:
@@ -182,7 +210,7 @@ def check_mapping(value: object, what: str, where: str, must: str = "a dict by n
     raise DefinitionError(f"{what} is {reprlib.repr(value)}; it must be {must}", where=where or called_at())
 
 
-def check_version(version: object, where: str) -> str | None:
+def check_version(version: object, where: Where) -> str | None:
     """Take a declared version.
 
     Raises:
@@ -193,14 +221,14 @@ def check_version(version: object, where: str) -> str | None:
     raise DefinitionError(f"version is {reprlib.repr(version)}; it must be a non-empty string", where=where)
 
 
-def check_resource_keys(keys: object, where: str) -> frozenset[str]:
+def check_resource_keys(keys: object, where: Where) -> frozenset[str]:
     """Take the keys of required resources.
 
     Raises:
         DefinitionError: They are not a set or list of legal names.
     """
     if keys is None:
-        return frozenset()
+        return NO_NAMES
     if isinstance(keys, str):
         raise DefinitionError(f'required_resource_keys is {keys!r}; write a set: {{"{keys}"}}', where=where)
     try:

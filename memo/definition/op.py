@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
-from memo.definition.composition import PLAIN, Placeable, current
+from memo.definition.composition import Placeable, current
 from memo.definition.config import compile_schema
 from memo.definition.definition import check_function
 from memo.definition.inference import inputs_of, outputs_of
 from memo.definition.names import (
+    NO_TAGS,
+    Described,
     check_instance,
     check_mapping,
     check_name,
     check_resource_keys,
     check_tags,
     check_version,
-    described,
     doc_of,
     location_of,
     name_of,
 )
+from memo.definition.ports import DEFAULT_OUTPUT
 from memo.definition.preset import Preset, preset_from, resolve_config
 from memo.definition.retry_policy import RetryPolicy
 from memo.definition.signature import Signature, read_signature
@@ -41,6 +43,10 @@ class OpDefinition(Placeable):
     Attributes:
         ins: Its inputs by name, in the order of the function's arguments, those of type Nothing last.
         outs: Its outputs by name, in order.
+        loadable_inputs: The inputs that an input manager may load.
+        is_configurable: Whether a run config may say anything of it besides values for unconnected inputs.
+        io_manager_key: The IO manager of its outputs, where all have the same, are required and carry a value; None
+            where each must be looked at.
         compute_fn: The decorated function.
         depends_on: What counts in its version besides: functions, classes, modules, other objects, and sources.
         ignore: The names of what does not count, though its code reaches it.
@@ -55,12 +61,12 @@ class OpDefinition(Placeable):
         *,
         name: str,
         ins: dict[str, In],
-        outs: dict[str, Out],
+        outs: Mapping[str, Out],
         signature: Signature,
         description: str | None,
         config_schema: ConfigType | None,
         required_resource_keys: frozenset[str],
-        tags: dict[str, str],
+        tags: Mapping[str, str],
         version: str | None,
         retry_policy: RetryPolicy | None,
         preset_config: Preset | None = None,
@@ -69,12 +75,15 @@ class OpDefinition(Placeable):
     ) -> None:
         self.compute_fn = compute_fn
         self.name = name
-        self.location = location_of(compute_fn)
         self.ins = ins
         self.outs = outs
-        self.input_names = tuple(ins)
-        self.positional_count = len(signature.parameters)
-        self.output_names = tuple(outs)
+        self.positional_count = len(signature.names)
+        self.input_names = signature.names if len(ins) == self.positional_count else tuple(ins)
+        output_names = tuple(outs)
+        self.output_names = _RESULT if output_names == _RESULT else output_names
+        self.loadable_inputs = tuple([name for name in ins if ins[name].input_manager_key is not None])
+        self.is_configurable = config_schema is not None or preset_config is not None or len(self.loadable_inputs) > 0
+        self.io_manager_key = _io_manager_key(outs)
         self.signature = signature
         self.config_schema = config_schema
         self.required_resource_keys = required_resource_keys
@@ -90,6 +99,11 @@ class OpDefinition(Placeable):
         self.__doc__ = doc_of(compute_fn)
         self.__wrapped__ = compute_fn
         self._description = description
+
+    @property
+    def location(self) -> str:
+        """Where its function stands, as ``file:line``; empty where that is unknown."""
+        return location_of(self.compute_fn)
 
     @property
     def description(self) -> str | None:
@@ -148,10 +162,23 @@ class OpDefinition(Placeable):
         """Place it, in a graph's body; elsewhere run its function."""
         composition = current()
         if composition is not None:
-            return composition.place(self, args, kwargs, PLAIN)
+            return composition.place(self, args, kwargs)
         from memo.definition.invocation import invoke
 
         return invoke(self, args, kwargs)
+
+
+_RESULT = (DEFAULT_OUTPUT,)
+"""The names of most ops' outputs, shared."""
+
+
+def _io_manager_key(outs: Mapping[str, Out]) -> str | None:
+    key: str | None = None
+    for out in outs.values():
+        if out.is_nothing or not out.is_required or (key is not None and key != out.io_manager_key):
+            return None
+        key = out.io_manager_key
+    return key
 
 
 def _cleaned(doc: str | None) -> str | None:
@@ -231,28 +258,54 @@ def op(
     >>> add(2)
     3
     """
+    said = (
+        name,
+        description,
+        ins,
+        out,
+        config_schema,
+        required_resource_keys,
+        tags,
+        version,
+        depends_on,
+        ignore,
+        retry_policy,
+    )
+    return (lambda fn: _define(fn, *said)) if compute_fn is None else _define(compute_fn, *said)
 
-    def define(fn: Callable[..., Any]) -> OpDefinition:
-        check_function(fn, "op")
-        fn_name = name_of(fn)
-        where = described("op", name or fn_name, fn)
-        signature = read_signature(fn, where)
-        if retry_policy is not None:
-            check_instance(retry_policy, RetryPolicy, "retry_policy", "a RetryPolicy", where)
-        return OpDefinition(
-            fn,
-            name=check_name(fn_name if name is None else name, "an op", where),
-            ins=inputs_of(signature, {} if ins is None else check_mapping(ins, "ins", where), where),
-            outs=outputs_of(signature, out, where),
-            signature=signature,
-            description=description,
-            config_schema=None if config_schema is None else compile_schema(config_schema, where=where),
-            required_resource_keys=check_resource_keys(required_resource_keys, where),
-            tags=check_tags(tags, where),
-            version=check_version(version, where),
-            retry_policy=retry_policy,
-            depends_on=check_depends_on(depends_on, where),
-            ignore=check_ignore(ignore, where),
-        )
 
-    return define if compute_fn is None else define(compute_fn)
+def _define(
+    fn: Callable[..., Any],
+    name: str | None,
+    description: str | None,
+    ins: Mapping[str, In] | None,
+    out: Out | Mapping[str, Out] | None,
+    config_schema: Any,
+    required_resource_keys: Iterable[str] | None,
+    tags: Mapping[str, object] | None,
+    version: str | None,
+    depends_on: Sequence[Any] | None,
+    ignore: Iterable[str] | None,
+    retry_policy: RetryPolicy | None,
+) -> OpDefinition:
+    check_function(fn, "op")
+    fn_name = name_of(fn)
+    where = Described("op", name or fn_name, fn)
+    signature = read_signature(fn, where)
+    if retry_policy is not None:
+        check_instance(retry_policy, RetryPolicy, "retry_policy", "a RetryPolicy", where)
+    return OpDefinition(
+        fn,
+        name=check_name(fn_name if name is None else name, "an op", where),
+        ins=inputs_of(signature, {} if ins is None else check_mapping(ins, "ins", where), where),
+        outs=outputs_of(signature, out, where),
+        signature=signature,
+        description=description,
+        config_schema=None if config_schema is None else compile_schema(config_schema, where=str(where)),
+        required_resource_keys=check_resource_keys(required_resource_keys, where),
+        tags=check_tags(tags, where) if tags else NO_TAGS,
+        version=check_version(version, where),
+        retry_policy=retry_policy,
+        depends_on=check_depends_on(depends_on, where),
+        ignore=check_ignore(ignore, where),
+    )

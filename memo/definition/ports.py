@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from memo.definition.names import called_at, check_mapping, check_name
@@ -60,7 +61,10 @@ class In:
         DefinitionError: The type is no type, or an input of type Nothing is given a default.
     """
 
-    __slots__ = ("dagster_type", "default_value", "description", "input_manager_key", "metadata")
+    __slots__ = ("dagster_type", "default_value", "description", "input_manager_key", "is_nothing", "metadata")
+
+    is_nothing: bool
+    """Whether the input only orders its step behind another."""
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class In:
         input_manager_key: str | None = None,
     ) -> None:
         self.dagster_type = _check_type(dagster_type, "In")
+        self.is_nothing = dagster_type is Nothing
         self.description = description
         self.default_value = default_value
         self.metadata = _check_metadata(metadata, "In")
@@ -91,11 +96,6 @@ class In:
         """Whether the input may stay unconnected."""
         return self.default_value is not NO_VALUE
 
-    @property
-    def is_nothing(self) -> bool:
-        """Whether the input only orders its step behind another."""
-        return self.dagster_type is Nothing
-
 
 class Out:
     """One output of an op.
@@ -111,7 +111,10 @@ class Out:
         DefinitionError: The type is no type, or the key no legal name.
     """
 
-    __slots__ = ("dagster_type", "description", "io_manager_key", "is_required", "metadata")
+    __slots__ = ("dagster_type", "description", "io_manager_key", "is_nothing", "is_required", "metadata")
+
+    is_nothing: bool
+    """Whether the output carries no value."""
 
     def __init__(
         self,
@@ -122,6 +125,7 @@ class Out:
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self.dagster_type = _check_type(dagster_type, "Out")
+        self.is_nothing = dagster_type is Nothing
         self.description = description
         self.is_required = is_required
         self.io_manager_key = (
@@ -134,11 +138,6 @@ class Out:
     def __repr__(self) -> str:
         return f"Out({self.dagster_type!r})"
 
-    @property
-    def is_nothing(self) -> bool:
-        """Whether the output carries no value."""
-        return self.dagster_type is Nothing
-
 
 def _check_type(found: Any, owner: str) -> Any:
     if type(found) in _NO_TYPES:
@@ -150,8 +149,13 @@ def _check_type(found: Any, owner: str) -> Any:
     return found
 
 
-def _check_metadata(found: Mapping[str, Any] | None, owner: str) -> dict[str, Any]:
-    return {} if found is None else dict(check_mapping(found, f"the metadata of {owner}()", ""))
+_NO_METADATA: Mapping[str, Any] = MappingProxyType({})
+
+
+def _check_metadata(found: Mapping[str, Any] | None, owner: str) -> Mapping[str, Any]:
+    if found is None or found is _NO_METADATA:
+        return _NO_METADATA
+    return dict(check_mapping(found, f"the metadata of {owner}()", ""))
 
 
 _NO_TYPES = frozenset({bool, int, float, bytes, list, tuple, dict, set, In, Out})

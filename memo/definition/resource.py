@@ -61,7 +61,7 @@ class ResourceDefinition(Definition):
         self.is_hardcoded = hardcoded_value is not _NOT_HARDCODED
         self.hardcoded_value = hardcoded_value if self.is_hardcoded else None
         self.name = name or name_of(resource_fn)
-        self.location = "" if name else location_of(resource_fn)
+        self._location = "" if name else location_of(resource_fn)
         self.description = description or doc_of(resource_fn)
         self.config_schema = _compiled(config_schema, self.where)
         self.required_resource_keys = check_resource_keys(required_resource_keys, self.where)

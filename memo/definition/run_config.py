@@ -18,7 +18,7 @@ from memo.definition.types import fits, type_name
 from memo.errors import ConfigError, ConfigProblem, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from memo.definition.config import ConfigType
     from memo.definition.job import JobDefinition
@@ -235,7 +235,7 @@ class _Resolving:
             if name not in self.job.graph.input_names:
                 hint = did_you_mean(str(name), self.job.graph.input_names)
                 self._problem("input_values", f"job {self.job.name!r} has no input {name!r}.{hint}")
-        for step in self.job.steps.values():
+        for step in self._steps():
             section = self.sections.ops.get(step.key)
             if section is not None or step.op.config_schema is not None or step.op.preset_config is not None:
                 self._step(step, section or {})
@@ -244,6 +244,16 @@ class _Resolving:
             if section or self._output_schemas:
                 self._outputs(step, (section or {}).get("outputs"))
         return self.found
+
+    def _steps(self) -> Iterable[Step]:
+        """The steps that there is something to resolve for, in the order of the job."""
+        steps = self.job.steps
+        if self._output_schemas:
+            return steps.values()
+        if not self.sections.ops:
+            return [steps[key] for key in self.job.configurable]
+        wanted = {*self.job.configurable, *self.sections.ops}
+        return [step for key, step in steps.items() if key in wanted]
 
     def _problem(self, path: str, message: str) -> None:
         self.problems.append(ConfigProblem(path, message))

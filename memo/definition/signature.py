@@ -6,8 +6,9 @@ Read from the code object, because `inspect.signature` costs ten times as much a
 from __future__ import annotations
 
 import builtins
+from collections.abc import Mapping
 from functools import partial
-from types import FunctionType, MethodType
+from types import FunctionType, MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -17,11 +18,13 @@ from memo.definition.ports import NO_VALUE
 from memo.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from inspect import Signature as InspectedSignature
+    from memo.definition.names import Where
 
 CONTEXT_NAMES = frozenset({"context", "_context", "context_", "_"})
 
 _VARARGS, _VARKEYWORDS, _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x04, 0x08, 0x20, 0x80, 0x200
+
+_NO_DEFAULTS: Mapping[str, Any] = MappingProxyType({})
 
 _REFUSED_VARIADIC = "takes *args or **kwargs; name every input, so that it can be wired and versioned"
 _REFUSED_POSITIONAL_ONLY = "has positional-only arguments; inputs are given by name: drop the / from its signature"
@@ -41,16 +44,30 @@ class Signature(Struct, frozen=True, eq=False):
     Attributes:
         home: The function in whose module the annotations are to be read.
         takes_context: Whether the first argument is the context.
-        parameters: The others, in order.
-        returns: The annotation of what it returns, as written; NO_VALUE where absent.
+        names: Of the other arguments, in order.
+        defaults: Of those that have one.
+        annotations: As written, of the arguments and of what it returns (``return``), where present.
     """
 
     home: Any
     takes_context: bool
-    parameters: tuple[Parameter, ...]
-    returns: Any = NO_VALUE
+    names: tuple[str, ...]
+    defaults: Mapping[str, Any]
+    annotations: Mapping[str, Any]
     is_generator: bool = False
     is_async: bool = False
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The arguments but for the context, in order."""
+        return tuple(
+            Parameter(name, self.defaults.get(name, NO_VALUE), self.annotations.get(name)) for name in self.names
+        )
+
+    @property
+    def returns(self) -> Any:
+        """The annotation of what it returns, as written; NO_VALUE where absent."""
+        return self.annotations.get("return", NO_VALUE)
 
     def resolved(self, annotation: Any) -> Any:
         """Read an annotation that is a string in the module of the function, or else among its closure.
@@ -83,7 +100,7 @@ def _closure(fn: Any) -> dict[str, Any]:
     return found
 
 
-def read_signature(fn: Any, where: str) -> Signature:
+def read_signature(fn: Any, where: Where) -> Signature:
     """Read a function's signature.
 
     Raises:
@@ -98,37 +115,38 @@ def read_signature(fn: Any, where: str) -> Signature:
         raise DefinitionError(_REFUSED_VARIADIC, where=where)
     if code.co_posonlyargcount:
         raise DefinitionError(_REFUSED_POSITIONAL_ONLY, where=where)
-    annotations = fn.__annotations__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     defaults = fn.__defaults__
-    given = fn.__kwdefaults__ or {}
+    given = fn.__kwdefaults__ or _NO_DEFAULTS
     if defaults:
         given = {**given, **dict(zip(names[code.co_argcount - len(defaults) :], defaults, strict=False))}
     takes_context = code.co_argcount > 0 and names[0] in CONTEXT_NAMES
+    if takes_context:
+        names = names[1:]
+    _check_names(names, where)
     return Signature(
         fn,
         takes_context,
-        tuple(
-            [
-                Parameter(_checked(name, where), given.get(name, NO_VALUE), annotations.get(name))
-                for name in (names[1:] if takes_context else names)
-            ]
-        ),
-        annotations.get("return", NO_VALUE),
-        is_generator=bool(flags & (_GENERATOR | _ASYNC_GENERATOR)),
-        is_async=bool(flags & (_COROUTINE | _ASYNC_GENERATOR)),
+        names,
+        given,
+        fn.__annotations__,
+        is_generator=flags & (_GENERATOR | _ASYNC_GENERATOR) != 0,
+        is_async=flags & (_COROUTINE | _ASYNC_GENERATOR) != 0,
     )
 
 
-def _checked(name: str, where: str) -> str:
-    if name in CONTEXT_NAMES and name != "_":
-        raise DefinitionError(
-            f"has the argument {name!r} elsewhere than first; the context comes first, before all inputs", where=where
-        )
-    return name
+def _check_names(names: tuple[str, ...], where: Where) -> None:
+    if CONTEXT_NAMES.isdisjoint(names):
+        return
+    for name in names:
+        if name in CONTEXT_NAMES and name != "_":
+            raise DefinitionError(
+                f"has the argument {name!r} elsewhere than first; the context comes first, before all inputs",
+                where=where,
+            )
 
 
-def _inspected(fn: Any, where: str) -> Signature:
+def _inspected(fn: Any, where: Where) -> Signature:
     """Read what is no plain function: partials, callable objects, functions wrapped by a decorator."""
     import inspect
 
@@ -136,7 +154,9 @@ def _inspected(fn: Any, where: str) -> Signature:
         signature = inspect.signature(fn)
     except (TypeError, ValueError):
         raise DefinitionError("has no signature that could be read; wrap it in a function", where=where) from None
-    parameters: list[Parameter] = []
+    names: list[str] = []
+    defaults: dict[str, Any] = {}
+    annotations: dict[str, Any] = {}
     takes_context = False
     for index, each in enumerate(signature.parameters.values()):
         if each.kind in {each.VAR_POSITIONAL, each.VAR_KEYWORD}:
@@ -148,28 +168,24 @@ def _inspected(fn: Any, where: str) -> Signature:
         if index == 0 and each.name in CONTEXT_NAMES and each.kind is not each.KEYWORD_ONLY:
             takes_context = True
             continue
-        parameters.append(
-            Parameter(
-                _checked(each.name, where),
-                NO_VALUE if each.default is each.empty else each.default,
-                None if each.annotation is each.empty else each.annotation,
-            ),
-        )
-    return _with_kind(fn, signature, takes_context, tuple(parameters))
-
-
-def _with_kind(
-    fn: Any, signature: InspectedSignature, takes_context: bool, parameters: tuple[Parameter, ...]
-) -> Signature:
-    """Tell a generator or async function by its outermost layer that is one: what calling it gives."""
+        names.append(each.name)
+        if each.default is not each.empty:
+            defaults[each.name] = each.default
+        if each.annotation is not each.empty:
+            annotations[each.name] = each.annotation
+    if signature.return_annotation is not signature.empty:
+        annotations["return"] = signature.return_annotation
+    _check_names(tuple(names), where)
+    # A generator or async function is told by its outermost layer that is one: what calling it gives.
     flags = next((each for each in map(_flags, _layers(fn)) if each & (_GENERATOR | _COROUTINE | _ASYNC_GENERATOR)), 0)
     return Signature(
         innermost(fn),
         takes_context,
-        parameters,
-        NO_VALUE if signature.return_annotation is signature.empty else signature.return_annotation,
-        is_generator=bool(flags & (_GENERATOR | _ASYNC_GENERATOR)),
-        is_async=bool(flags & (_COROUTINE | _ASYNC_GENERATOR)),
+        tuple(names),
+        defaults,
+        annotations,
+        is_generator=flags & (_GENERATOR | _ASYNC_GENERATOR) != 0,
+        is_async=flags & (_COROUTINE | _ASYNC_GENERATOR) != 0,
     )
 
 
@@ -192,7 +208,7 @@ def _layers(fn: Any) -> list[Any]:
     return [*found, innermost(fn)]
 
 
-def takes_context(fn: Any, where: str) -> bool:
+def takes_context(fn: Any, where: Where) -> bool:
     """Whether the function of a resource takes the context: its first argument, whatever its name.
 
     Raises:
@@ -214,7 +230,7 @@ def takes_context(fn: Any, where: str) -> bool:
     return takes
 
 
-def _inspected_arguments(fn: Any, where: str) -> tuple[bool, int]:
+def _inspected_arguments(fn: Any, where: Where) -> tuple[bool, int]:
     import inspect
 
     try:

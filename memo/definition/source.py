@@ -7,15 +7,18 @@ import reprlib
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from memo.definition.definition import Definition, check_function
-from memo.definition.names import called_at, check_instance, check_mapping, location_of, name_of
+from memo.definition.names import NO_NAMES, called_at, check_instance, check_mapping, location_of, name_of
 from memo.definition.ports import NO_VALUE
 from memo.errors import DefinitionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from memo.definition.names import Where
+
 OnUnreachable = Literal["fail", "last_known"]
 
+_CONTAINERS = frozenset({dict, list, tuple, set, frozenset})
 _MOST_DIGITS = 9
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
 
@@ -52,7 +55,7 @@ class Source(Definition):
                 where=called_at(),
             )
         self.name = name
-        self.location = called_at()
+        self._location = called_at()
         self.on_unreachable: OnUnreachable = on_unreachable
 
     @staticmethod
@@ -219,7 +222,7 @@ class FunctionSource(Source):
         check_function(stamp_fn, "source")
         named = None if name is None else check_instance(name, str, "the name of a source", "a string", "")
         super().__init__(named or name_of(stamp_fn), on_unreachable)
-        self.location = location_of(stamp_fn)
+        self._location = location_of(stamp_fn)
         self.stamp_fn = stamp_fn
         self.__name__ = self.name
         self.__doc__ = getattr(stamp_fn, "__doc__", None)
@@ -293,7 +296,7 @@ def source(
     return define if stamp_fn is None else define(stamp_fn)
 
 
-def refuse_source(value: object, what: str, where: str) -> None:
+def refuse_source(value: object, what: str, where: Where) -> None:
     """Refuse a source where a value is expected: it would count by what it is called, not by what it holds.
 
     Raises:
@@ -311,6 +314,10 @@ def refuse_source(value: object, what: str, where: str) -> None:
 
 def source_within(value: object) -> Source | None:
     """The first source that a value is, or that stands in its lists, tuples, dicts and sets."""
+    if isinstance(value, Source):
+        return value
+    if type(value) not in _CONTAINERS:
+        return None
     todo, seen = [value], set[int]()
     for each in todo:
         if isinstance(each, Source):
@@ -319,12 +326,12 @@ def source_within(value: object) -> Source | None:
             seen.add(id(each))
             if type(each) is dict:
                 todo += [*each, *each.values()]
-            elif type(each) in {list, tuple, set, frozenset}:
+            elif type(each) in _CONTAINERS:
                 todo += each  # type: ignore[arg-type]
     return None
 
 
-def check_depends_on(given: object, where: str) -> tuple[Any, ...]:
+def check_depends_on(given: object, where: Where) -> tuple[Any, ...]:
     """Take what ``depends_on`` lists: sources as they are, paths as sources, and whatever else as an object.
 
     Raises:
@@ -356,14 +363,14 @@ def check_depends_on(given: object, where: str) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def check_ignore(given: object, where: str) -> frozenset[str]:
+def check_ignore(given: object, where: Where) -> frozenset[str]:
     """Take the names that ``ignore`` lists.
 
     Raises:
         DefinitionError: It is no list of names.
     """
     if given is None:
-        return frozenset()
+        return NO_NAMES
     names: Any = given
     if isinstance(given, str) or not isinstance(given, list | tuple | set | frozenset):
         raise DefinitionError(f"ignore is {reprlib.repr(given)}; it must be a list of names", where=where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -13,30 +14,39 @@ from memo.definition.ports import NO_VALUE, In
 from memo.definition.retry_policy import RetryPolicy
 from memo.definition.source import Source
 from memo.definition.types import fits, type_name
-from memo.definition.wires import FanIn, GraphInput, Literal, NodeOutput
+from memo.definition.wires import FanIn, FromValue, GraphInput, NodeOutput
 from memo.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from memo.definition.composition import Node
     from memo.definition.wires import Wire
 
+__all__ = [
+    "Flat",
+    "FromInputManager",
+    "FromJobInput",
+    "FromList",
+    "FromOutput",
+    "FromRunConfig",
+    "FromSource",
+    "FromValue",
+    "Origin",
+    "Step",
+    "config_path",
+    "flatten",
+]
 
-class FromOutput(Struct, frozen=True):
+
+class FromOutput(Struct, frozen=True, gc=False):
     """The input is another step's output."""
 
     step: str
     output: str
 
 
-class FromValue(Struct, frozen=True, eq=False):
-    """The input is a literal in a graph's body, or a default of a graph."""
-
-    value: Any
-
-
-class FromJobInput(Struct, frozen=True):
+class FromJobInput(Struct, frozen=True, gc=False):
     """The input is an input of the job: given with the run, or its default."""
 
     name: str
@@ -56,7 +66,7 @@ class FromRunConfig(Struct, frozen=True, eq=False):
     name: str = ""
 
 
-class FromInputManager(Struct, frozen=True):
+class FromInputManager(Struct, frozen=True, gc=False):
     """Nothing is connected: the input manager of this key loads the value."""
 
     key: str
@@ -89,8 +99,10 @@ class Step(Struct, frozen=True, eq=False):
     key: str
     op: OpDefinition
     inputs: dict[str, Origin]
-    tags: dict[str, str]
-    retry_policy: RetryPolicy | None = None
+    tags: Mapping[str, str]
+    retry_policy: RetryPolicy | None
+    _parents: tuple[str, ...]
+    _wired: tuple[Source, ...]
 
     @property
     def config_path(self) -> str:
@@ -100,9 +112,7 @@ class Step(Struct, frozen=True, eq=False):
     @property
     def where(self) -> str:
         """The step, its op where the name differs, and its place in the user's files."""
-        name = self.key.rpartition(".")[2]
-        place = [f"op {self.op.name!r}"] * (name != self.op.name) + [self.op.location] * bool(self.op.location)
-        return f"step {self.key!r} ({', '.join(place)})" if place else f"step {self.key!r}"
+        return _where(self.key, self.op)
 
     def upstream(self) -> Iterator[FromOutput]:
         """The outputs it reads or waits for, in the order of its inputs."""
@@ -114,23 +124,27 @@ class Step(Struct, frozen=True, eq=False):
                     if type(member) is FromOutput:
                         yield member
 
-    def wired(self) -> Iterator[Source]:
+    def wired(self) -> tuple[Source, ...]:
         """The external sources that its inputs come from."""
-        for origin in self.inputs.values():
-            for each in origin.members if type(origin) is FromList else (origin,):
-                if type(each) is FromSource:
-                    yield each.source
+        return self._wired
 
     def sources(self) -> Iterator[Source]:
         """The external sources wired to it or named in its op's ``depends_on``, in this order."""
-        yield from self.wired()
+        yield from self._wired
         for each in self.op.depends_on:
             if isinstance(each, Source):
                 yield each
 
-    def parents(self) -> list[str]:
+    def parents(self) -> tuple[str, ...]:
         """The steps it reads from or waits for, each once, in the order of its inputs."""
-        return list(dict.fromkeys(source.step for source in self.upstream()))
+        return self._parents
+
+
+def _where(key: str, op: OpDefinition) -> str:
+    name = key.rpartition(".")[2]
+    location = op.location
+    place = [f"op {op.name!r}"] * (name != op.name) + [location] * bool(location)
+    return f"step {key!r} ({', '.join(place)})" if place else f"step {key!r}"
 
 
 def config_path(key: str) -> str:
@@ -145,11 +159,14 @@ class Flat(Struct, frozen=True, eq=False):
         steps: Each behind those it reads from.
         outputs: Where each output of the graph comes from.
         defaults: Of its inputs: the graph's own, or that of the ops that read it, where all have the same.
+        configurable: The keys of the steps that need something of a run besides what steps give each other: config,
+            or a value for an input.
     """
 
     steps: dict[str, Step]
     outputs: dict[str, Origin]
     defaults: dict[str, Any]
+    configurable: tuple[str, ...]
 
 
 def flatten(graph: GraphDefinition) -> Flat:
@@ -163,7 +180,7 @@ def flatten(graph: GraphDefinition) -> Flat:
     outputs = flattening.graph(graph, "", inputs, graph.tags, None)
     defaults = {name: _shared_default(readers) for name, readers in flattening.readers.items()}
     defaults = {name: default for name, default in defaults.items() if default is not NO_VALUE}
-    return Flat(flattening.steps, outputs, {**defaults, **graph.defaults})
+    return Flat(flattening.steps, outputs, {**defaults, **graph.defaults}, tuple(flattening.configurable))
 
 
 def _shared_default(readers: list[In]) -> Any:
@@ -176,19 +193,26 @@ def _shared_default(readers: list[In]) -> Any:
     return first
 
 
+_GIVEN = frozenset({FromOutput, FromValue, FromSource})
+"""What an input comes from without a word from the run."""
+
+
 class _Flattening:
     """The steps found so far, and which inputs of ops read each input of the job."""
 
     def __init__(self) -> None:
         self.steps: dict[str, Step] = {}
         self.readers: dict[str, list[In]] = {}
+        self.configurable: list[str] = []
+        self.valueless: set[FromOutput] = set()
+        """The outputs of type Nothing."""
 
     def graph(
         self,
         graph: GraphDefinition,
         key: str,
         inputs: dict[str, Origin],
-        tags: dict[str, str],
+        tags: Mapping[str, str],
         policy: RetryPolicy | None,
     ) -> dict[str, Origin]:
         """Add the steps of a graph placed under a key; gives where its outputs come from."""
@@ -199,8 +223,8 @@ class _Flattening:
                 return made[wire.node_name][wire.output_name]
             if type(wire) is GraphInput:
                 return inputs[wire.name]
-            if type(wire) is Literal:
-                return FromValue(wire.value)
+            if type(wire) is FromValue:
+                return wire
             if isinstance(wire, Source):
                 return FromSource(wire)
             assert type(wire) is FanIn
@@ -212,37 +236,73 @@ class _Flattening:
         for name, node in graph.nodes.items():
             definition = node.definition
             node_key = f"{key}.{name}" if key else name
-            wires = {each: source_of(wire) for each, wire in node.inputs.items()}
-            node_tags = {**tags, **definition.tags, **node.settings.tags}
-            node_policy = node.settings.retry_policy or policy
+            origins = [None if wire is None else source_of(wire) for wire in node.wires]
+            node_tags = {**tags, **definition.tags, **node.tags} if definition.tags or node.tags else tags
+            node_policy = node.retry_policy or policy
             if isinstance(definition, GraphDefinition):
                 inner: dict[str, Origin] = {
-                    each: _into_graph(definition, each, wires.get(each), node_key) for each in definition.input_names
+                    each: _into_graph(definition, each, origin, node_key)
+                    for each, origin in zip(definition.input_names, origins, strict=True)
                 }
                 made[name] = self.graph(definition, node_key, inner, node_tags, node_policy)
             else:
                 assert isinstance(definition, OpDefinition)
-                step = Step(
-                    node_key, definition, _inputs(definition, wires), node_tags, node_policy or definition.retry_policy
-                )
-                self._check(step, node)
-                self.steps[node_key] = step
-                made[name] = {each: FromOutput(node_key, each) for each in definition.outs}
+                self.step(node_key, definition, origins, node_tags, node_policy or definition.retry_policy, node)
+                made[name] = self._outputs(node_key, definition)
         return {name: source_of(handle) for name, handle in graph.outputs.items()}
 
-    def _check(self, step: Step, node: Node) -> None:
-        for name, source in step.inputs.items():
-            declared = step.op.ins[name]
-            problem = self._problem(declared, source)
+    def step(
+        self,
+        key: str,
+        op: OpDefinition,
+        origins: Iterable[Origin | None],
+        tags: Mapping[str, str],
+        policy: RetryPolicy | None,
+        node: Node,
+    ) -> None:
+        """Add a step.
+
+        Most inputs are outputs of other steps, of which there is little to look at: this loop is much of the time that
+        the definition of a large job takes.
+        """
+        inputs: dict[str, Origin] = {}
+        sources: list[Origin] = []
+        """Where the inputs come from, lists taken apart."""
+        is_wired = True
+        for (name, declared), connected in zip(op.ins.items(), origins, strict=True):
+            if type(connected) is FromOutput and (declared.is_nothing or connected not in self.valueless):
+                inputs[name] = connected
+                sources.append(connected)
+                continue
+            origin = _origin(declared, connected)
+            if origin is None:
+                continue
+            problem = self._problem(declared, origin)
             if problem:
-                raise DefinitionError(f"the input {name!r} {problem}", where=f"{step.where}, {node.called}")
-            if type(source) is FromJobInput:
-                self.readers.setdefault(source.name, []).append(declared)
+                raise DefinitionError(f"the input {name!r} {problem}", where=f"{_where(key, op)}, {node.called}")
+            if type(origin) is FromJobInput:
+                self.readers.setdefault(origin.name, []).append(declared)
+            inputs[name] = origin
+            sources += origin.members if type(origin) is FromList else (origin,)
+            is_wired = False
+        parents = tuple(dict.fromkeys([each.step for each in sources if type(each) is FromOutput]))
+        wired = () if is_wired else tuple([each.source for each in sources if type(each) is FromSource])
+        self.steps[key] = Step(key, op, inputs, tags, policy, parents, wired)
+        if op.is_configurable or not (is_wired or all(type(each) in _GIVEN for each in sources)):
+            self.configurable.append(key)
+
+    def _outputs(self, key: str, op: OpDefinition) -> dict[str, Origin]:
+        found: dict[str, Origin] = {}
+        for name, out in op.outs.items():
+            found[name] = output = FromOutput(key, name)
+            if out.is_nothing:
+                self.valueless.add(output)
+        return found
 
     def _problem(self, declared: In, source: Origin) -> str:
         """What is wrong with connecting an input so; empty where nothing is."""
         if type(source) is FromOutput:
-            return "" if declared.is_nothing or not self._is_nothing(source) else _carries_nothing(source)
+            return "" if declared.is_nothing or source not in self.valueless else _carries_nothing(source)
         if type(source) is FromValue:
             return _value_problem(declared, source.value)
         if type(source) is FromSource:
@@ -266,9 +326,6 @@ class _Flattening:
         if type(member) is FromList:
             return "got a list of lists of outputs; a fan-in is one flat list"
         return "got a list with an input of a graph that is not connected; connect it, or give it a default"
-
-    def _is_nothing(self, source: FromOutput) -> bool:
-        return self.steps[source.step].op.outs[source.output].is_nothing
 
 
 def _value_problem(declared: In, value: Any) -> str:
@@ -301,20 +358,15 @@ def _into_graph(graph: GraphDefinition, name: str, source: Origin | None, key: s
     return (source or FromRunConfig(graph=key, name=name)) if default is NO_VALUE else FromValue(default)
 
 
-def _inputs(op: OpDefinition, wires: dict[str, Origin]) -> dict[str, Origin]:
-    found: dict[str, Origin] = {}
-    for name, declared in op.ins.items():
-        source = wires.get(name)
-        if declared.is_nothing:
-            if source is not None and not _is_empty(source):
-                found[name] = source
-        elif source is not None and type(source) is not FromRunConfig:
-            found[name] = source
-        elif declared.input_manager_key is not None:
-            found[name] = FromInputManager(declared.input_manager_key)
-        else:
-            found[name] = replace(source or FromRunConfig(), default=declared.default_value)
-    return found
+def _origin(declared: In, connected: Origin | None) -> Origin | None:
+    """Where an input comes from: what it is connected to, or who gives it otherwise; None where nothing does."""
+    if declared.is_nothing:
+        return None if connected is None or _is_empty(connected) else connected
+    if connected is not None and type(connected) is not FromRunConfig:
+        return connected
+    if declared.input_manager_key is not None:
+        return FromInputManager(declared.input_manager_key)
+    return replace(connected or FromRunConfig(), default=declared.default_value)
 
 
 def _is_empty(source: Origin) -> bool:

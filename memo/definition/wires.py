@@ -141,8 +141,8 @@ class NodeOutputs:
         return len(self.__handles)
 
 
-class Literal(Struct, frozen=True, eq=False):
-    """A value passed in a graph's body."""
+class FromValue(Struct, frozen=True, eq=False):
+    """A literal in a graph's body, or a default of a graph: what an input of a node, and then of a step, comes from."""
 
     value: Any
 
@@ -150,10 +150,10 @@ class Literal(Struct, frozen=True, eq=False):
 class FanIn(Struct, frozen=True, eq=False):
     """A list of handles, sources and literals, in order."""
 
-    members: tuple[NodeOutput | GraphInput | Literal | Source, ...]
+    members: tuple[NodeOutput | GraphInput | FromValue | Source, ...]
 
 
-Wire = NodeOutput | GraphInput | Literal | FanIn | Source
+Wire = NodeOutput | GraphInput | FromValue | FanIn | Source
 
 
 class RefusedError(Exception):
@@ -167,7 +167,9 @@ def wire_of(value: Any, composition: Composition) -> Wire:
         RefusedError: It cannot be passed.
     """
     kind: type = type(value)
-    if issubclass(kind, NodeOutput | GraphInput):
+    if kind in _ATOMS:
+        return FromValue(value)
+    if kind is NodeOutput or kind is GraphInput:
         return _own(value, composition)
     if kind is list and any(issubclass(type(member), _HANDLES) for member in value):
         return FanIn(tuple([_member(member, composition) for member in value]))
@@ -175,7 +177,7 @@ def wire_of(value: Any, composition: Composition) -> Wire:
         return value  # type: ignore[no-any-return]
     if issubclass(kind, Definition):
         raise RefusedError(_definition_refusal(value))
-    return Literal(value if kind in _ATOMS else snapshot(value))
+    return FromValue(snapshot(value))
 
 
 def _own(handle: NodeOutput | GraphInput, composition: Composition) -> NodeOutput | GraphInput:
@@ -187,7 +189,7 @@ def _own(handle: NodeOutput | GraphInput, composition: Composition) -> NodeOutpu
     return handle
 
 
-def _member(member: Any, composition: Composition) -> NodeOutput | GraphInput | Literal | Source:
+def _member(member: Any, composition: Composition) -> NodeOutput | GraphInput | FromValue | Source:
     found = wire_of(member, composition)
     if isinstance(found, FanIn):
         raise RefusedError("got a list of lists of outputs; a fan-in is one flat list")
