@@ -24,7 +24,17 @@ from memo.definition.names import (
 )
 from memo.definition.retry_policy import RetryPolicy
 from memo.definition.types import fits, type_name
-from memo.definition.wires import FanIn, FromValue, GraphInput, NodeOutput, NodeOutputs, RefusedError, Wire, wire_of
+from memo.definition.wires import (
+    FanIn,
+    FromOutput,
+    FromValue,
+    GraphInput,
+    NodeOutput,
+    NodeOutputs,
+    RefusedError,
+    Wire,
+    wire_of,
+)
 from memo.errors import DefinitionError, did_you_mean
 
 if TYPE_CHECKING:
@@ -104,7 +114,7 @@ class PendingNode(Definition):
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Place it, in a graph's body."""
-        composition = current()
+        composition = _CURRENT.get()
         if composition is None:
             raise DefinitionError(
                 "with an alias, tags or a retry policy it can only be called in the body of a graph or job",
@@ -190,10 +200,11 @@ class Composition:
         self.nodes[name] = Node(name, definition, wires, tags, retry_policy, code, offset)
         outputs = definition.output_names
         if len(outputs) == 1:
-            return NodeOutput(self, name, outputs[0])
+            return NodeOutput(self, FromOutput(name, outputs[0]))
         if not outputs:
             return None
-        return NodeOutputs(f"{definition.kind} {name!r}", {each: NodeOutput(self, name, each) for each in outputs})
+        handles = {each: NodeOutput(self, FromOutput(name, each)) for each in outputs}
+        return NodeOutputs(f"{definition.kind} {name!r}", handles)
 
     def _free_name(self, name: str) -> str:
         count = self._uses.get(name, 0) + 1
@@ -217,7 +228,9 @@ class Composition:
             raise RefusedError(f"got {len(args)} inputs by position and takes {definition.positional_count}{hint}")
         # An output of another node is connected as it is, and nearly all are: one look at it must do.
         wires = [
-            value if type(value) is NodeOutput and value.composition is self else self._wire(definition, each, value)
+            value.source
+            if type(value) is NodeOutput and value.composition is self
+            else self._wire(definition, each, value)
             for each, value in zip(names, args, strict=False)
         ]
         if len(wires) == len(names) and not kwargs:

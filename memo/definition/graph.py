@@ -239,7 +239,7 @@ def _declared(out: Any, where: str) -> list[str] | None:
 
 def _named(handles: list[Any], declared: list[str] | None, returned: Any, where: str) -> dict[str, Any]:
     if declared is None and isinstance(returned, NodeOutputs):
-        declared = [handle.output_name for handle in handles]
+        declared = [handle.source.output for handle in handles]
     if declared is None:
         raise DefinitionError(
             f"returns {len(handles)} outputs without names: declare them with out={{…: GraphOut()}}, or return a dict",

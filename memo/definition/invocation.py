@@ -27,7 +27,7 @@ def invoke(op_def: OpDefinition, args: tuple[Any, ...], kwargs: Mapping[str, Any
     """
     rest, given = list(args), dict(kwargs)
     call: list[Any] = []
-    if op_def.signature.takes_context:
+    if op_def.takes_context:
         call.append(_bound(op_def, _context(op_def, rest, given)))
     values = _values(op_def, _by_name(op_def, rest, given))
     return op_def.compute_fn(*call, **values)

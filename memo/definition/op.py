@@ -48,6 +48,8 @@ class OpDefinition(Placeable):
         io_manager_key: The IO manager of its outputs, where all have the same, are required and carry a value; None
             where each must be looked at.
         compute_fn: The decorated function.
+        takes_context: Whether its first argument is the context.
+        is_generator: Whether it yields its outputs.
         depends_on: What counts in its version besides: functions, classes, modules, other objects, and sources.
         ignore: The names of what does not count, though its code reaches it.
     """
@@ -84,7 +86,9 @@ class OpDefinition(Placeable):
         self.loadable_inputs = tuple([name for name in ins if ins[name].input_manager_key is not None])
         self.is_configurable = config_schema is not None or preset_config is not None or len(self.loadable_inputs) > 0
         self.io_manager_key = _io_manager_key(outs)
-        self.signature = signature
+        self.takes_context = signature.takes_context
+        self.is_generator = signature.is_generator
+        self.is_async = signature.is_async
         self.config_schema = config_schema
         self.required_resource_keys = required_resource_keys
         self.tags = tags
@@ -146,7 +150,7 @@ class OpDefinition(Placeable):
             name=self.name if name is None else check_name(name, "an op", self.where),
             ins=self.ins,
             outs=self.outs,
-            signature=self.signature,
+            signature=read_signature(self.compute_fn, self.where),
             description=description or self._description,
             config_schema=schema,
             required_resource_keys=self.required_resource_keys,

@@ -14,11 +14,11 @@ from memo.definition.ports import NO_VALUE, In
 from memo.definition.retry_policy import RetryPolicy
 from memo.definition.source import Source
 from memo.definition.types import fits, type_name
-from memo.definition.wires import FanIn, FromValue, GraphInput, NodeOutput
+from memo.definition.wires import FanIn, FromOutput, FromValue, GraphInput, NodeOutput
 from memo.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from memo.definition.composition import Node
     from memo.definition.wires import Wire
@@ -37,13 +37,6 @@ __all__ = [
     "config_path",
     "flatten",
 ]
-
-
-class FromOutput(Struct, frozen=True, gc=False):
-    """The input is another step's output."""
-
-    step: str
-    output: str
 
 
 class FromJobInput(Struct, frozen=True, gc=False):
@@ -193,7 +186,34 @@ def _shared_default(readers: list[In]) -> Any:
     return first
 
 
-_GIVEN = frozenset({FromOutput, FromValue, FromSource})
+class _Body:
+    """A graph that is being flattened: where what is connected in its body comes from, in the job."""
+
+    __slots__ = ("graphs", "inputs", "prefix")
+
+    def __init__(self, prefix: str, inputs: dict[str, Origin]) -> None:
+        self.prefix = prefix
+        self.inputs = inputs
+        self.graphs: dict[str, dict[str, Origin]] = {}
+        """The outputs of the graphs that are placed in it."""
+
+    def origin(self, wire: Wire) -> Origin:
+        if type(wire) is FromOutput:
+            if wire.step in self.graphs:
+                return self.graphs[wire.step][wire.output]
+            return FromOutput(self.prefix + wire.step, wire.output) if self.prefix else wire
+        if type(wire) is GraphInput:
+            return self.inputs[wire.name]
+        if type(wire) is FromValue:
+            return wire
+        if isinstance(wire, Source):
+            return FromSource(wire)
+        assert type(wire) is FanIn
+        members: Any = tuple([self.origin(each) for each in wire.members])
+        return FromList(members)  # with members of other kinds too, until they are checked
+
+
+_GIVEN = frozenset({FromValue, FromSource})
 """What an input comes from without a word from the run."""
 
 
@@ -216,49 +236,28 @@ class _Flattening:
         policy: RetryPolicy | None,
     ) -> dict[str, Origin]:
         """Add the steps of a graph placed under a key; gives where its outputs come from."""
-        made: dict[str, dict[str, Origin]] = {}
-
-        def source_of(wire: Wire) -> Origin:
-            if type(wire) is NodeOutput:
-                return made[wire.node_name][wire.output_name]
-            if type(wire) is GraphInput:
-                return inputs[wire.name]
-            if type(wire) is FromValue:
-                return wire
-            if isinstance(wire, Source):
-                return FromSource(wire)
-            assert type(wire) is FanIn
-            members: Any = tuple(
-                [source_of(each) for each in wire.members]
-            )  # of other kinds too, until `_check` has run
-            return FromList(members)
-
+        body = _Body(f"{key}." if key else "", inputs)
         for name, node in graph.nodes.items():
             definition = node.definition
-            node_key = f"{key}.{name}" if key else name
-            origins = [None if wire is None else source_of(wire) for wire in node.wires]
+            node_key = body.prefix + name
             node_tags = {**tags, **definition.tags, **node.tags} if definition.tags or node.tags else tags
             node_policy = node.retry_policy or policy
             if isinstance(definition, GraphDefinition):
                 inner: dict[str, Origin] = {
-                    each: _into_graph(definition, each, origin, node_key)
-                    for each, origin in zip(definition.input_names, origins, strict=True)
+                    each: _into_graph(definition, each, None if wire is None else body.origin(wire), node_key)
+                    for each, wire in zip(definition.input_names, node.wires, strict=True)
                 }
-                made[name] = self.graph(definition, node_key, inner, node_tags, node_policy)
+                body.graphs[name] = self.graph(definition, node_key, inner, node_tags, node_policy)
             else:
                 assert isinstance(definition, OpDefinition)
-                self.step(node_key, definition, origins, node_tags, node_policy or definition.retry_policy, node)
-                made[name] = self._outputs(node_key, definition)
-        return {name: source_of(handle) for name, handle in graph.outputs.items()}
+                self.step(node_key, definition, node, body, node_tags, node_policy or definition.retry_policy)
+        return {
+            name: body.origin(handle.source if isinstance(handle, NodeOutput) else handle)
+            for name, handle in graph.outputs.items()
+        }
 
     def step(
-        self,
-        key: str,
-        op: OpDefinition,
-        origins: Iterable[Origin | None],
-        tags: Mapping[str, str],
-        policy: RetryPolicy | None,
-        node: Node,
+        self, key: str, op: OpDefinition, node: Node, body: _Body, tags: Mapping[str, str], policy: RetryPolicy | None
     ) -> None:
         """Add a step.
 
@@ -266,38 +265,41 @@ class _Flattening:
         the definition of a large job takes.
         """
         inputs: dict[str, Origin] = {}
-        sources: list[Origin] = []
-        """Where the inputs come from, lists taken apart."""
-        is_wired = True
-        for (name, declared), connected in zip(op.ins.items(), origins, strict=True):
-            if type(connected) is FromOutput and (declared.is_nothing or connected not in self.valueless):
-                inputs[name] = connected
-                sources.append(connected)
+        parents: list[str] = []
+        others: list[Origin] = []
+        """What besides outputs the inputs come from, lists taken apart."""
+        valueless = self.valueless
+        is_direct = not body.prefix and not body.graphs
+        for (name, declared), wire in zip(op.ins.items(), node.wires, strict=True):
+            if type(wire) is FromValue:  # checked when the op was placed
+                inputs[name] = wire
                 continue
-            origin = _origin(declared, connected)
-            if origin is None:
+            origin = wire if wire is None or (is_direct and type(wire) is FromOutput) else body.origin(wire)
+            if type(origin) is FromOutput and (not valueless or declared.is_nothing or origin not in valueless):
+                inputs[name] = origin
+                parents.append(origin.step)
                 continue
-            problem = self._problem(declared, origin)
-            if problem:
-                raise DefinitionError(f"the input {name!r} {problem}", where=f"{_where(key, op)}, {node.called}")
-            if type(origin) is FromJobInput:
-                self.readers.setdefault(origin.name, []).append(declared)
-            inputs[name] = origin
-            sources += origin.members if type(origin) is FromList else (origin,)
-            is_wired = False
-        parents = tuple(dict.fromkeys([each.step for each in sources if type(each) is FromOutput]))
-        wired = () if is_wired else tuple([each.source for each in sources if type(each) is FromSource])
-        self.steps[key] = Step(key, op, inputs, tags, policy, parents, wired)
-        if op.is_configurable or not (is_wired or all(type(each) in _GIVEN for each in sources)):
+            found = _origin(declared, origin)
+            if found is not None:
+                inputs[name] = found
+                self._check(name, declared, found, key, op, node)
+                members = found.members if type(found) is FromList else (found,)
+                parents += [each.step for each in members if type(each) is FromOutput]
+                others += [each for each in members if type(each) is not FromOutput]
+        read = tuple(parents if len(parents) < 2 else dict.fromkeys(parents))
+        wired = tuple([each.source for each in others if type(each) is FromSource]) if others else ()
+        self.steps[key] = Step(key, op, inputs, tags, policy, read, wired)
+        if op.is_configurable or (others and not _GIVEN.issuperset(map(type, others))):
             self.configurable.append(key)
+        if op.io_manager_key is None:
+            self.valueless.update(FromOutput(key, name) for name, out in op.outs.items() if out.is_nothing)
 
-    def _outputs(self, key: str, op: OpDefinition) -> dict[str, Origin]:
-        found: dict[str, Origin] = {}
-        for name, out in op.outs.items():
-            found[name] = output = FromOutput(key, name)
-            if out.is_nothing:
-                self.valueless.add(output)
-        return found
+    def _check(self, name: str, declared: In, origin: Origin, key: str, op: OpDefinition, node: Node) -> None:
+        problem = self._problem(declared, origin)
+        if problem:
+            raise DefinitionError(f"the input {name!r} {problem}", where=f"{_where(key, op)}, {node.called}")
+        if type(origin) is FromJobInput:
+            self.readers.setdefault(origin.name, []).append(declared)
 
     def _problem(self, declared: In, source: Origin) -> str:
         """What is wrong with connecting an input so; empty where nothing is."""

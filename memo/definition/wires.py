@@ -80,18 +80,24 @@ def _refusal(handle: object, what: str) -> str:
     )
 
 
+class FromOutput(Struct, frozen=True, gc=False):
+    """What an input of a node, and then of a step, comes from: an output of another."""
+
+    step: str
+    output: str
+
+
 class NodeOutput(Handle):
     """One output of a placed op or graph."""
 
-    __slots__ = ("node_name", "output_name")
+    __slots__ = ("source",)
 
-    def __init__(self, composition: Composition, node_name: str, output_name: str) -> None:
+    def __init__(self, composition: Composition, source: FromOutput) -> None:
         self.composition = composition
-        self.node_name = node_name
-        self.output_name = output_name
+        self.source = source
 
     def __repr__(self) -> str:
-        return f"<output {self.output_name!r} of {self.node_name!r}>"
+        return f"<output {self.source.output!r} of {self.source.step!r}>"
 
 
 class GraphInput(Handle):
@@ -148,12 +154,12 @@ class FromValue(Struct, frozen=True, eq=False):
 
 
 class FanIn(Struct, frozen=True, eq=False):
-    """A list of handles, sources and literals, in order."""
+    """A list of outputs, inputs, sources and literals, in order."""
 
-    members: tuple[NodeOutput | GraphInput | FromValue | Source, ...]
+    members: tuple[FromOutput | GraphInput | FromValue | Source, ...]
 
 
-Wire = NodeOutput | GraphInput | FromValue | FanIn | Source
+Wire = FromOutput | GraphInput | FromValue | FanIn | Source
 
 
 class RefusedError(Exception):
@@ -169,8 +175,12 @@ def wire_of(value: Any, composition: Composition) -> Wire:
     kind: type = type(value)
     if kind in _ATOMS:
         return FromValue(value)
-    if kind is NodeOutput or kind is GraphInput:
-        return _own(value, composition)
+    if kind is NodeOutput:
+        _check_own(value, composition)
+        return value.source  # type: ignore[no-any-return]
+    if kind is GraphInput:
+        _check_own(value, composition)
+        return value  # type: ignore[no-any-return]
     if kind is list and any(issubclass(type(member), _HANDLES) for member in value):
         return FanIn(tuple([_member(member, composition) for member in value]))
     if issubclass(kind, Source):
@@ -180,16 +190,15 @@ def wire_of(value: Any, composition: Composition) -> Wire:
     return FromValue(snapshot(value))
 
 
-def _own(handle: NodeOutput | GraphInput, composition: Composition) -> NodeOutput | GraphInput:
+def _check_own(handle: NodeOutput | GraphInput, composition: Composition) -> None:
     if handle.composition is not composition:
         raise RefusedError(
             f"got {handle!r}, which belongs to the body of {handle.composition.title}; pass it through the "
             f"inputs and outputs of the graphs"
         )
-    return handle
 
 
-def _member(member: Any, composition: Composition) -> NodeOutput | GraphInput | FromValue | Source:
+def _member(member: Any, composition: Composition) -> FromOutput | GraphInput | FromValue | Source:
     found = wire_of(member, composition)
     if isinstance(found, FanIn):
         raise RefusedError("got a list of lists of outputs; a fan-in is one flat list")
@@ -244,7 +253,7 @@ def _snapshot(value: Any, seen: dict[int, Any]) -> Any:
 
 def _refuse_within(value: Any, kind: type) -> None:
     if kind is NodeOutputs:
-        raise RefusedError(f"got {value!r}; say which of them: .{next(iter(value)).output_name}")
+        raise RefusedError(f"got {value!r}; say which of them: .{next(iter(value)).source.output}")
     if issubclass(kind, Handle):
         raise RefusedError(
             f"got {value!r} within a value of another type; an output is passed on its own, or in a flat list (fan-in)"

@@ -248,7 +248,7 @@ class StepAttempt:
         given: dict[str, Output[Any]] = {}
         self._refuse_unreached()
         begun = perf_counter()
-        call = (context,) if op.signature.takes_context else ()
+        call = (context,) if op.takes_context else ()
         # Nothing is stored before the op has come to its end: what stands under its version must be what a run gives
         # that did not fail.
         with self._watched:
@@ -343,7 +343,7 @@ class StepAttempt:
             is_stream = isinstance(returned, AsyncIterator)
             returned = finished(returned)
         else:
-            is_stream = type(returned) is GeneratorType or self.step.op.signature.is_generator
+            is_stream = type(returned) is GeneratorType or self.step.op.is_generator
         if is_stream and isinstance(returned, Iterable):
             for each in returned:
                 yield self._named(each)

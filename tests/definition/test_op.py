@@ -356,7 +356,7 @@ def test_async_and_generator_functions_are_known_through_wrappers() -> None:
         return plain(*args)
 
     kinds = {
-        name: (made.signature.is_async, made.signature.is_generator)
+        name: (made.is_async, made.is_generator)
         for name, made in {
             "slow": op(slow),
             "partial": op(functools.partial(slow)),
