@@ -21,12 +21,16 @@ def settle(root: Node, expand: Callable[[Node], None]) -> None:
     """Fill in ``full`` of every node that the root reaches.
 
     Args:
-        root: Where to begin.
+        root: Where to begin, a node that was not met yet.
         expand: Fills in a node's own hash and its edges; called once for each.
     """
-    open_nodes: list[Node] = []
-    path: list[Node] = []
-    ways = [iter([("", root)])]
+    expand(root)
+    root.index = root.low = 1
+    if _is_hashed(root):  # as what reaches nothing is
+        return
+    open_nodes = [root]
+    path = [root]
+    ways = [iter(root.edges)]
     while ways:
         for _, node in ways[-1]:
             if node.index:
@@ -40,8 +44,7 @@ def settle(root: Node, expand: Callable[[Node], None]) -> None:
                 break
         else:
             ways.pop()
-            if path:
-                _close(path.pop(), open_nodes)
+            _close(path.pop(), open_nodes)
 
 
 def _is_hashed(node: Node) -> bool:

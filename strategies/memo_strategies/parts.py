@@ -29,7 +29,9 @@ class Parts(Sequence[CodePart]):
         texts: Where source texts come from.
     """
 
-    def __init__(self, starts: list[Node], extras: dict[str, str], python: str, texts: SourceTexts) -> None:
+    __slots__ = ("_extras", "_made", "_python", "_starts", "_texts")
+
+    def __init__(self, starts: tuple[Node, ...], extras: dict[str, str], python: str, texts: SourceTexts) -> None:
         self._starts = starts
         self._extras = extras
         self._python = python
@@ -83,7 +85,7 @@ class Parts(Sequence[CodePart]):
         return None
 
 
-def _named(starts: list[Node]) -> list[tuple[str, Node]]:
+def _named(starts: tuple[Node, ...]) -> list[tuple[str, Node]]:
     """Every node with the name it is reached by; again for each other name of a value."""
     found: list[tuple[str, Node]] = []
     seen: set[int] = set()

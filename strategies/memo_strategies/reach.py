@@ -42,6 +42,9 @@ _RECIPE = "1"
 """The number of this way of hashing: raised whenever the same code would get another hash."""
 
 _PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+_SOURCE = f"source {_RECIPE} {_PYTHON}"
+
+_NO_EXTRAS: dict[str, str] = {}
 
 
 def version_of(graph: Graph, objects: Sequence[object], texts: SourceTexts) -> CodeVersion:
@@ -58,7 +61,7 @@ def _version_of(graph: Graph, starts: list[Node], texts: SourceTexts) -> CodeVer
     for root in starts:
         flags = united(flags, root.reached)
     if not flags & ~IDENTITY:  # as most are
-        return _joined(starts, {}, (), texts)
+        return _joined(starts, _NO_EXTRAS, (), texts)
     extras: dict[str, str] = {}
     if flags & (SUBCLASSES | HEIRS):
         extras["which subclasses there are"] = add_subclasses(graph, starts)
@@ -79,10 +82,12 @@ def _version_of(graph: Graph, starts: list[Node], texts: SourceTexts) -> CodeVer
 def _joined(
     starts: list[Node], extras: dict[str, str], blind_spots: tuple[BlindSpot, ...], texts: SourceTexts
 ) -> CodeVersion:
-    counted = [part for extra in extras.items() for part in extra]
-    version = digest("source", _RECIPE, _PYTHON, *counted, *[node.full for node in starts])
+    counted = [node.full for node in starts]
+    if extras:
+        counted += [part for extra in extras.items() for part in extra]
+    version = digest(_SOURCE, *counted)
     # Made when they are asked for: a plan that finds everything stored asks for none.
-    parts = Parts(starts, extras, _PYTHON, texts)
+    parts = Parts(tuple(starts), extras, _PYTHON, texts)
     return CodeVersion(version, parts, blind_spots)
 
 
