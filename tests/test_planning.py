@@ -46,8 +46,8 @@ class World:
 
     # Stores
 
-    def memoizable(self, step: Any) -> bool:
-        return step.key not in self.plain
+    def memoizable(self, op: Any) -> bool:
+        return op.name not in self.plain
 
     def stored(self, wanted: Sequence[tuple[Any, str]]) -> Sequence[bool]:
         self.asked += 1

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from memo.contracts.executor import StepTask
     from memo.contracts.io_manager import IOManager
     from memo.contracts.sharing import Content, SharingIOManager
+    from memo.definition.op import OpDefinition
     from memo.definition.ports import Out
     from memo.definition.step import Step
     from memo.execution.environment import RunEnvironment
@@ -60,7 +61,6 @@ class StepStorage:
         self._environment = environment
         self._scope = scope
         self._resources: dict[str, Any] = {}
-        self._memoizing: dict[str, bool] = {}
 
     def sweep(self) -> None:
         """Have what killed runs left half-stored removed, by the IO managers that the plan needed."""
@@ -72,20 +72,12 @@ class StepStorage:
 
     # What planning asks
 
-    def memoizable(self, step: Step) -> bool:
-        """Whether every IO manager of the step's outputs can say what it has stored."""
-        for out in step.op.outs.values():
-            if out.is_nothing:
-                continue
-            if not self._memoizes(out.io_manager_key):
-                return False
-        return True
-
-    def _memoizes(self, key: str) -> bool:
-        known = self._memoizing.get(key)
-        if known is None:
-            known = self._memoizing[key] = isinstance(self._scope.get(key), MemoizableIOManager)
-        return known
+    def memoizable(self, op: OpDefinition) -> bool:
+        """Whether every IO manager of the op's outputs can say what it has stored."""
+        return all(
+            out.is_nothing or isinstance(self._scope.get(out.io_manager_key), MemoizableIOManager)
+            for out in op.outs.values()
+        )
 
     def is_shared(self, step: Step) -> bool:
         """Whether what the step stores can be loaded by other processes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from msgspec import Struct, field
@@ -50,7 +51,7 @@ class Reason(StrEnum):
     NOT_FINISHED = "failed or not finished in the parent run"
 
 
-class StepPlan(Struct, frozen=True):
+class StepPlan(Struct, frozen=True, gc=False):
     """The verdict on one step.
 
     Attributes:
@@ -71,7 +72,7 @@ class StepPlan(Struct, frozen=True):
     seconds: float | None = None
 
 
-class Plan(Struct, frozen=True):
+class Plan(Struct, frozen=True, dict=True):
     """What a run of a job is going to do; made once, obeyed by execution.
 
     Attributes:
@@ -102,10 +103,10 @@ class Plan(Struct, frozen=True):
         """How many steps have this verdict."""
         return sum(step.verdict is verdict for step in self.steps.values())
 
-    @property
+    @cached_property
     def is_null(self) -> bool:
         """Whether there is nothing to run."""
-        return all(step.verdict in {Verdict.REUSE, Verdict.UNNEEDED} for step in self.steps.values())
+        return not any([step.verdict is Verdict.RUN or step.verdict is Verdict.MAYBE for step in self.steps.values()])
 
     @property
     def warnings(self) -> dict[str, tuple[str, ...]]:

@@ -7,6 +7,7 @@ by its content key.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from memo.definition.step import FromList, FromOutput
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from memo.contracts.executor import Address
     from memo.contracts.run_store import History, Recipe
     from memo.definition.job import JobDefinition
+    from memo.definition.op import OpDefinition
     from memo.definition.source import Source
     from memo.definition.step import Step
 
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
 class Stores(Protocol):
     """What planning asks of the IO managers, which are made and ended elsewhere."""
 
-    def memoizable(self, step: Step) -> bool:
-        """Whether every IO manager of the step's outputs can say what it has stored."""
+    def memoizable(self, op: OpDefinition) -> bool:
+        """Whether every IO manager of the op's outputs can say what it has stored."""
         ...
 
     def stored(self, wanted: Sequence[tuple[Step, str]]) -> Sequence[bool]:
@@ -48,7 +50,7 @@ class Stores(Protocol):
         ...
 
 
-RUN, MAYBE = Verdict.RUN, Verdict.MAYBE
+REUSE, RUN, MAYBE = Verdict.REUSE, Verdict.RUN, Verdict.MAYBE
 
 _RUNS_ANYWAY = frozenset({Reason.FORCED, Reason.UNFINISHED, Reason.NOT_MEMOIZABLE})
 """Why a step runs whose version is known, and whose value may all the same be another than before."""
@@ -134,7 +136,6 @@ class _Planner:
         self.forced = forced & selected
         self.outside = outside
         self.accepted = accepted
-        self.forecast = forecast
         self.stored_as: dict[str, str] = {}
         self.digests: dict[str, dict[str, str | None]] = {}
         self.aliases: dict[str, str] = {}
@@ -143,6 +144,7 @@ class _Planner:
         self.decided: dict[str, StepPlan] = {}
         # First of all: whatever is stored after it, the plan may miss.
         self.mark = history.mark()
+        self.seconds = history.seconds(job.name, self.order) if forecast else {}
         self.adopted = history.adopted()
         self.unfinished = history.unfinished()
         self.torn: frozenset[str] = frozenset()
@@ -154,44 +156,67 @@ class _Planner:
         what stands below that."""
         self.skipped: set[FromOutput] = set()
         """Optional outputs of stored steps that were not yielded, and all outputs of steps skipped for want of them."""
-        self.parents = {key: job.steps[key].parents() for key in self.order}
+        # One of each, as they are few where steps are many.
+        ops = {id(step.op): step.op for step in map(job.steps.__getitem__, self.order)}
+        self.plain_ops = {at for at, op in ops.items() if not stores.memoizable(op)}
+        self.optional_ops = {at for at, op in ops.items() if not all(out.is_required for out in op.outs.values())}
+
+    @cached_property
+    def parents(self) -> dict[str, list[str]]:
+        """Of every step. Where all is stored, nothing asks for them."""
+        return {key: self.job.steps[key].parents() for key in self.order}
 
     def plan(self) -> Plan:
-        plain = {key for key in self.order if not self.stores.memoizable(self.job.steps[key])}
-        self._find_stored([key for key in self.order if key not in plain])
+        plain: set[str] = set()
+        if self.plain_ops:
+            plain = {key for key in self.order if id(self.job.steps[key].op) in self.plain_ops}
+        self._find_stored([key for key in self.order if key not in plain] if plain else self.order)
         self._find_outside()
         self._find_withdrawn(plain)
         self.torn = self._torn()
         self.forced |= self.torn
         outdated = self._outdated()
         self.shaken = {*outdated, *plain, *(key for key in self.withdrawn if key not in self.stored_as)}
-        pending = [key for key in self.order if not self._decided_at_once(key, plain, outdated)]
+        pending = self._decide_at_once(plain, outdated)
         if pending:
             self._decide_pending(pending, outdated)
-        self._find_twins()
-        plan = Plan(
+        if pending or self.forced or self.shaken:  # else nothing runs
+            self._find_twins()
+            self._load_digests_to_know()
+            _check_boundary(self.job, self.decided, self.outside)
+        return Plan(
             self.job.name,
             True,
             {key: self.decided[key] for key in self.order},
             self.versions,
             self.outside,
-            self._digests_to_know(),
+            self.digests,
             self.forced,
             self._sources(),
             self.aliases,
             self.mark,
             frozenset(self.unfinished),
         )
-        _check_boundary(self.job, plan.steps, self.outside)
-        return self._with_seconds(plan) if self.forecast else plan
 
     def _sources(self) -> dict[Source, Any]:
         """What the ops are handed that external sources are wired to."""
         steps = (self.versions.steps[key] for key in self.order)
         return {each.source: each.stamp.value for step in steps for each in step.sources}
 
-    def _decided_at_once(self, key: str, plain: set[str], outdated: Mapping[str, str]) -> bool:
-        """Decide what needs no look at the history; False for what does."""
+    def _decide_at_once(self, plain: set[str], outdated: Mapping[str, str]) -> list[str]:
+        """Decide what needs no look at the history; gives the steps that do, in order."""
+        if self.forced or self.shaken:
+            return [key for key in self.order if not self._decided_below(key, plain, outdated)]
+        pending: list[str] = []
+        for key in self.order:
+            if key in self.stored_as:
+                self._decide_stored(key)
+            elif not self._decided_as_skipped(key):
+                pending.append(key)
+        return pending
+
+    def _decided_below(self, key: str, plain: set[str], outdated: Mapping[str, str]) -> bool:
+        """Decide on a step where something runs though its version is known; False where that takes more."""
         above = [parent for parent in self.parents[key] if parent in self.forced or parent in self.shaken]
         if key in self.forced:
             self._decide(key, Verdict.RUN, Reason.UNFINISHED if key in self.torn else Reason.FORCED)
@@ -206,12 +231,16 @@ class _Planner:
             self._decide(key, Verdict.MAYBE, Reason.UPSTREAM_RUNS, above[0])
         elif key in self.stored_as:
             self._decide_stored(key)
-            self._note_skipped(key)
-        elif self.skipped and lacks_input(self.job.steps[key], self.skipped.__contains__):
-            self._decide(key, Verdict.UNNEEDED, Reason.SKIPPED)
-            self.skipped.update(FromOutput(key, name) for name in self.job.steps[key].op.outs)
         else:
+            return self._decided_as_skipped(key)
+        return True
+
+    def _decided_as_skipped(self, key: str) -> bool:
+        """Skip a step for want of an optional output that was not yielded, and with it what it would give."""
+        if not self.skipped or not lacks_input(self.job.steps[key], self.skipped.__contains__):
             return False
+        self._decide(key, Verdict.UNNEEDED, Reason.SKIPPED)
+        self.skipped.update(FromOutput(key, name) for name in self.job.steps[key].op.outs)
         return True
 
     def _decide(
@@ -231,20 +260,25 @@ class _Planner:
             self._version(key),
             self.stored_as.get(key) if verdict is Verdict.REUSE else None,
             on_demand,
+            self.seconds.get(key),
         )
 
     def _decide_stored(self, key: str) -> None:
         """Reuse what is stored under the step's version, and say whose word it rests on where it is not memo's."""
-        computed = self.versions.steps[key].computed
-        if computed:
-            self._decide(key, Verdict.REUSE, Reason.ACCEPTED, self.accepted.get(computed, ""))
+        found, stored_as = self.versions.steps[key], self.stored_as[key]
+        reason, detail = Reason.STORED, ""
+        if found.computed:
+            reason, detail = Reason.ACCEPTED, self.accepted.get(found.computed, "")
         elif key in self.withdrawn:
-            self._decide(key, Verdict.REUSE, Reason.SAME_CONTENT)
-        elif self.stored_as[key] in self.adopted:
-            files = self.adopted[self.stored_as[key]].files
-            self._decide(key, Verdict.REUSE, Reason.STORED, f"adopted from {', '.join(files.values())}, not verified")
-        else:
-            self._decide(key, Verdict.REUSE, Reason.STORED)
+            reason = Reason.SAME_CONTENT
+        elif stored_as in self.adopted:
+            detail = f"adopted from {', '.join(self.adopted[stored_as].files.values())}, not verified"
+        self.decided[key] = StepPlan(
+            key, REUSE, reason, detail, found.version, stored_as, seconds=self.seconds.get(key)
+        )
+        if self.optional_ops and id(found.step.op) in self.optional_ops:
+            names = self.stores.skipped_outputs(found.step, stored_as)
+            self.skipped.update(FromOutput(key, name) for name in names)
 
     def _version(self, key: str) -> str:
         return self.versions.steps[key].version
@@ -254,12 +288,9 @@ class _Planner:
         if not keys:
             return
         asked = [(self.job.steps[key], self._version(key)) for key in keys]
-        missing: list[str] = []
-        for key, there in zip(keys, self.stores.stored(asked), strict=True):
-            if there:
-                self.stored_as[key] = self._version(key)
-            else:
-                missing.append(key)
+        answers = self.stores.stored(asked)
+        self.stored_as |= {step.key: version for (step, version), there in zip(asked, answers, strict=True) if there}
+        missing = [key for key in keys if key not in self.stored_as]
         if not missing:
             return
         aliases = self.history.aliases([self._version(key) for key in missing])
@@ -271,21 +302,17 @@ class _Planner:
             else:
                 self.equal[key] = aliases[self._version(key)]
 
-    def _note_skipped(self, key: str) -> None:
-        step = self.job.steps[key]
-        if any(not out.is_required for out in step.op.outs.values()):
-            found = self.stores.skipped_outputs(step, self.stored_as[key])
-            self.skipped.update(FromOutput(key, name) for name in found)
-
     def _find_outside(self) -> None:
         """Find where the outputs are that selected steps read from steps that are not selected."""
+        if len(self.order) == len(self.job.steps):
+            return
         wanted = {
             parent: None
             for parents in self.parents.values()
             for parent in parents
             if parent not in self.selected and parent not in self.outside
         }
-        keys = [key for key in wanted if self.stores.memoizable(self.job.steps[key])]
+        keys = [key for key in wanted if self.stores.memoizable(self.job.steps[key].op)]
         self._find_stored(keys)
         for key in keys:
             if key in self.stored_as:
@@ -293,9 +320,9 @@ class _Planner:
 
     def _find_withdrawn(self, plain: set[str]) -> None:
         """Look anew, by content, for what was known as equal to something that has been replaced since."""
-        missing = [key for key in self.order if key not in self.stored_as and key not in plain]
-        if not self.replaced or not missing:
+        if not self.replaced:
             return
+        missing = [key for key in self.order if key not in self.stored_as and key not in plain]
         withdrawn = self.history.withdrawn_aliases([self._version(key) for key in missing])
         for key in missing:
             if self._version(key) in withdrawn:
@@ -314,12 +341,13 @@ class _Planner:
 
         Only force replaces content under a version, so that there is nearly always nothing to look at.
         """
+        if not self.replaced:
+            return {}
         suspects = {
             key: parent
             for key in self.order
             for parent in self.parents[key]
-            if self.replaced
-            and key in self.stored_as
+            if key in self.stored_as
             and (self.stored_as.get(parent) in self.replaced or (parent in self.withdrawn and parent in self.stored_as))
         }
         if not suspects:
@@ -448,20 +476,12 @@ class _Planner:
                 reason, detail = difference(last[key], recipe_of(key, self.versions))
                 self._decide(key, Verdict.RUN, reason, detail)
 
-    def _digests_to_know(self) -> dict[str, dict[str, str | None]]:
-        """What execution will need to compute content keys: the content of what MAYBE steps read."""
+    def _load_digests_to_know(self) -> None:
+        """Look up what execution will need to compute content keys: the content of what MAYBE steps read."""
         maybe = [key for key, step in self.decided.items() if step.verdict is Verdict.MAYBE]
         running = [key for key, step in self.decided.items() if step.verdict is Verdict.RUN]
         if maybe or running:
             self._load_digests([*maybe, *running])
-        return self.digests
-
-    def _with_seconds(self, plan: Plan) -> Plan:
-        from msgspec.structs import replace
-
-        seconds = self.history.seconds(self.job.name, list(plan.steps))
-        steps = {key: replace(step, seconds=seconds.get(key)) for key, step in plan.steps.items()}
-        return replace(plan, steps=steps)
 
 
 def lacks_input(step: Step, was_skipped: Callable[[FromOutput], bool]) -> bool:

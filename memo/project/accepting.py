@@ -148,7 +148,7 @@ def _check_memoized(job: JobDefinition, step_key: str, prepared: Prepared) -> No
             "its tags turn memoization off, so that its steps have no versions; leave the tag out", where=job.where
         )
     step = job.steps[step_key]
-    if not prepared.storage.memoizable(step):
+    if not prepared.storage.memoizable(step.op):
         raise DefinitionError(
             "an IO manager of its outputs cannot say what it has stored (it is no MemoizableIOManager): they are never "
             "reused",
