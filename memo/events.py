@@ -11,6 +11,9 @@ from msgspec import Struct, field
 class EventType(StrEnum):
     """The closed set of things that can happen in a run."""
 
+    __hash__ = str.__hash__
+    """Of the value, as it is compared by it; the one of enums is slow, and of the name."""
+
     RUN_START = "RUN_START"
     RUN_SUCCESS = "RUN_SUCCESS"
     RUN_FAILURE = "RUN_FAILURE"
@@ -52,7 +55,7 @@ class ErrorInfo(Struct, frozen=True):
     cause: str | None = None
 
 
-class Event(Struct, frozen=True):
+class Event(Struct, frozen=True, gc=False):
     """One thing that happened in a run."""
 
     kind: EventType

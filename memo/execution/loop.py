@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
+from functools import cached_property
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from memo.planning import Reason, Verdict
 from memo.tags import PRIORITY_TAG, whole_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from memo.contracts.executor import Executor, StepOutcome
     from memo.contracts.run_store import History
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from memo.execution.recording import Recorder
     from memo.execution.storage import StepStorage
     from memo.planning import Plan
+    from memo.planning.plan import StepPlan
 
 
 class Phase(Enum):
@@ -108,7 +110,11 @@ class RunLoop:
         self._running: set[str] = set()
         self._marks: dict[str, int] = {}
         """For steps that were looked for after the plan was made: how far the history had come then."""
-        self._order = {key: index for index, key in enumerate(plan.steps)}
+
+    @cached_property
+    def _order(self) -> dict[str, int]:
+        """The place of every step in the plan."""
+        return {key: index for index, key in enumerate(self.plan.steps)}
 
     def run(self) -> None:
         """Walk the plan to its end.
@@ -136,12 +142,12 @@ class RunLoop:
     # Beginning and end
 
     def _start(self) -> None:
-        for key, step in self.plan.steps.items():
+        reused = [step for step in self.plan.steps.values() if step.verdict is Verdict.REUSE]
+        self._reuse_planned(reused)
+        for key, step in self.plan.steps.items() if len(reused) < len(self.plan.steps) else ():
             if step.verdict is Verdict.REUSE:
-                assert step.stored_as is not None
-                self.outputs.reuse(key, step.stored_as)
-                self._reused(key, step.stored_as, step.reason)
-            elif step.reason is Reason.SKIPPED:
+                continue
+            if step.reason is Reason.SKIPPED:
                 self._skip(key)
             elif step.verdict is Verdict.UNNEEDED or step.on_demand:
                 self._phase[key] = Phase.DORMANT
@@ -149,6 +155,18 @@ class RunLoop:
                 self._phase[key] = Phase.UNDECIDED if step.verdict is Verdict.MAYBE else Phase.TO_RUN
                 self._to_advance.append(key)
         self.outputs.record_planned_aliases()
+
+    def _reuse_planned(self, steps: Sequence[StepPlan]) -> None:
+        """End all that the plan reuses, at one moment: in a run with little to do, it is nearly all."""
+        self.outputs.reuse_planned(steps)
+        keys = [step.key for step in steps]
+        self._phase = dict.fromkeys(keys, Phase.ENDED)
+        self.outcomes.update(dict.fromkeys(keys, "reused"))
+        kind, run_id, now = EventType.STEP_REUSED, self.run_id, time()
+        self.recorder.events_at_once([
+            Event(kind, run_id, now, step.key, 0, "", _told_of_reuse(step.reason, step.stored_as, step.version))
+            for step in steps
+        ])
 
     def _cancel(self) -> None:
         for outcome in self.executor.stop(kill=True):
@@ -251,8 +269,7 @@ class RunLoop:
     def _reused(self, key: str, stored_as: str | None, reason: Reason, detail: str = "") -> None:
         named = {"detail": detail} if detail else {}
         version = self.plan.steps[key].version
-        data = {"reason": reason.value, **named, "stored_as": stored_as, "version": version}
-        self._event(EventType.STEP_REUSED, key, data=data)
+        self._event(EventType.STEP_REUSED, key, data=_told_of_reuse(reason, stored_as, version) | named)
         self._end(key, "reused")
 
     def _reused_meanwhile(self, key: str, version: str, detail: str) -> None:
@@ -469,6 +486,10 @@ class RunLoop:
         attempt: int = 0,
     ) -> None:
         self.recorder.event(Event(kind, self.run_id, time(), key, attempt, message, data or {}, error))
+
+
+def _told_of_reuse(reason: Reason, stored_as: str | None, version: str | None) -> dict[str, Any]:
+    return {"reason": reason.value, "stored_as": stored_as, "version": version}
 
 
 __all__ = ["Phase", "RunLoop"]

@@ -6,7 +6,8 @@ meanwhile.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -17,7 +18,7 @@ from memo.planning import Reason, lacks_input
 from memo.versioning import content_key, recipe_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from memo.contracts.executor import StepOutcome
     from memo.contracts.run_store import History, OutputRecord, Recipe
@@ -26,6 +27,34 @@ if TYPE_CHECKING:
     from memo.execution.recording import Recorder
     from memo.execution.storage import MadeElsewhere, StepStorage
     from memo.planning import Plan
+    from memo.planning.plan import StepPlan
+
+
+class _Addresses(dict[str, Mapping[str, Address]]):
+    """Where the outputs of steps are; those of steps that the plan reuses are put in when they are asked for.
+
+    Most runs reuse much, and read little of it.
+    """
+
+    def __init__(self, job: JobDefinition, plan: Plan, storage: StepStorage) -> None:
+        super().__init__(plan.outside)
+        self._job = job
+        self._plan = plan
+        self._storage = storage
+
+    def __missing__(self, key: str) -> Mapping[str, Address]:
+        planned = self._plan.steps.get(key)
+        if planned is None or planned.stored_as is None:
+            raise KeyError(key)
+        found = self[key] = self._storage.addresses(self._job.steps[key], planned.stored_as)
+        return found
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The outputs of a step, or the default where it gave none."""
+        try:
+            return self[key]
+        except KeyError:
+            return default
 
 
 class RunOutputs:
@@ -41,7 +70,8 @@ class RunOutputs:
         shared: The steps whose stored outputs are in the shared place; None where nothing is put there.
 
     Attributes:
-        addresses: Where the outputs of every step are that has an outcome: step key -> {output: address}.
+        addresses: Where the outputs of every step are that has an outcome: step key -> {output: address}. To be
+            asked by key.
     """
 
     def __init__(
@@ -55,7 +85,7 @@ class RunOutputs:
         recorder: Recorder,
         shared: Iterable[str] | None = None,
     ) -> None:
-        self.addresses: dict[str, Mapping[str, Address]] = dict(plan.outside)
+        self.addresses = _Addresses(job, plan, storage)
         self._job = job
         self._plan = plan
         self._run_id = run_id
@@ -104,8 +134,22 @@ class RunOutputs:
 
     # Reused
 
-    def reuse(self, key: str, stored_as: str) -> None:
-        """Take what is stored under a version, as the plan has found it."""
+    def reuse_planned(self, steps: Iterable[StepPlan]) -> None:
+        """Take what is stored of the steps that the plan reuses.
+
+        Of most that is known; whether an optional output was yielded, the IO managers are asked while they are there.
+        """
+        with_optional: dict[int, bool] = {}
+        for planned in steps:
+            op = self._job.steps[planned.key].op
+            has_optional = with_optional.get(id(op))
+            if has_optional is None:
+                has_optional = with_optional[id(op)] = not all(out.is_required for out in op.outs.values())
+            if has_optional:
+                assert planned.stored_as is not None
+                self._reuse(planned.key, planned.stored_as)
+
+    def _reuse(self, key: str, stored_as: str) -> None:
         self.addresses[key] = self._storage.addresses(self._job.steps[key], stored_as)
 
     def reuse_twin(self, key: str, owner: str) -> None:
@@ -136,7 +180,7 @@ class RunOutputs:
     def reuse_made(self, key: str, version: str) -> None:
         """Take what is stored under a version and was not known to the plan."""
         assert self._history is not None
-        self.reuse(key, version)
+        self._reuse(key, version)
         self._digests[key] = self._history.content_digests([version]).get(version, {})
         if self._shared is not None and self._history.shared([version]):
             self._shared.add(key)
@@ -159,7 +203,7 @@ class RunOutputs:
             self._recorder.replacing(self._run_id, version)
             self._storage.take_elsewhere(found)
         self._digests[key] = {record.name: record.content_digest for record in found.outputs}
-        self.reuse(key, version)
+        self._reuse(key, version)
         self._shared.add(key)
         # The run that made it may have been killed before it told of it.
         texts: dict[str, str] = {}

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from memo.contracts.run_store import Materialization, Recipe, RunStore
     from memo.events import Event
@@ -69,11 +69,16 @@ class Recorder:
 
     def event(self, event: Event) -> None:
         """Tell and keep an event."""
-        self.events.append(event)
+        self.events_at_once((event,))
+
+    def events_at_once(self, events: Sequence[Event]) -> None:
+        """Tell and keep events, in order."""
+        self.events += events
         if self._store is not None:
             with self._gathering:
-                self._batch.events.append(event)
-        self._listen(event)
+                self._batch.events += events
+        for event in events:
+            self._listen(event)
 
     def materialization(
         self, materialization: Materialization, sources: dict[str, str], *, claimed: bool = False

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from memo.execution.keeping import Keeper
     from memo.execution.sharing import Shared, SharedHistory
     from memo.execution.storage import StepStorage
-    from memo.planning import Plan
+    from memo.planning import Plan, Reason, Verdict
 
 _LEFT_UNDONE = frozenset({"failure", "blocked", "canceled", "skipped"})
 """The outcomes of steps that stored nothing, and whose recipe is kept so that it can be told later what was changed."""
@@ -95,7 +95,7 @@ def carry_out(
         if keeper is not None:
             keeper.start()
         loop.run()
-        failed = any(outcome == "failure" for outcome in loop.outcomes.values())
+        failed = "failure" in loop.outcomes.values()
         status = RunStatus.FAILURE if failed else RunStatus.SUCCESS
     finally:
         running.stop(kill=status is RunStatus.CANCELED)
@@ -177,15 +177,20 @@ def _steps(
     plan: Plan, outcomes: Mapping[str, str], reasons: Mapping[str, str] | None = None
 ) -> dict[str, tuple[str, str, str]]:
     """The plan's verdicts and reasons, or later ones, with what became of each step, as a run's record keeps them."""
-    reasons = reasons or {}
-    return {
-        key: (
-            step.verdict.value,
-            reasons.get(key) or (f"{step.reason.value}: {step.detail}" if step.detail else step.reason.value),
-            outcomes[key],
-        )
-        for key, step in plan.steps.items()
-    }
+    found: dict[str, tuple[str, str, str]] = {}
+    entries: dict[tuple[Verdict, Reason, str, str], tuple[str, str, str]] = {}
+    for key, step in plan.steps.items():
+        # One for all of which it says the same: they are few.
+        same = (step.verdict, step.reason, step.detail, outcomes[key])
+        entry = entries.get(same)
+        if entry is None:
+            reason = f"{step.reason.value}: {step.detail}" if step.detail else step.reason.value
+            entry = entries[same] = (step.verdict.value, reason, outcomes[key])
+        found[key] = entry
+    for key, reason in (reasons or {}).items():
+        verdict, _, outcome = found[key]
+        found[key] = (verdict, reason, outcome)
+    return found
 
 
 def _keep_undone(plan: Plan, loop: RunLoop, store: RunStore) -> None:
@@ -199,12 +204,14 @@ def _keep_undone(plan: Plan, loop: RunLoop, store: RunStore) -> None:
 
 
 def _ended(plan: Plan, loop: RunLoop, record: RunRecord, status: RunStatus) -> RunRecord:
-    saved = sum(step.seconds or 0.0 for key, step in plan.steps.items() if loop.outcomes[key] == "reused")
+    saved = sum([step.seconds or 0.0 for key, step in plan.steps.items() if loop.outcomes[key] == "reused"])
+    counts = Counter(loop.outcomes.values())
+    del counts[""]
     return replace(
         record,
         status=status,
         ended_at=time(),
         steps=_steps(plan, loop.outcomes, loop.reasons),
-        counts=dict(Counter(outcome for outcome in loop.outcomes.values() if outcome)),
+        counts=dict(counts),
         seconds_saved=saved,
     )

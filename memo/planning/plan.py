@@ -16,6 +16,9 @@ from memo.versioning import Versions
 class Verdict(StrEnum):
     """What is to become of a step."""
 
+    __hash__ = str.__hash__
+    """Of the value, as it is compared by it; the one of enums is slow, and of the name."""
+
     REUSE = "REUSE"
     """All its outputs are stored under this version, or under one of equal content."""
     RUN = "RUN"
@@ -27,6 +30,8 @@ class Verdict(StrEnum):
 
 class Reason(StrEnum):
     """Why; the closed set. The value is what people read."""
+
+    __hash__ = str.__hash__
 
     STORED = "stored under this version"
     SAME_CONTENT = "stored; its inputs have the same content as before"
