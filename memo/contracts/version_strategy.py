@@ -174,7 +174,7 @@ class VersionStrategy(ABC):
         """
 
     def keep_in(self, folder: str) -> None:  # noqa: B027 - for overriding
-        """Told at the start of a run, when the plan is made, in which folder it may leave something for later processes.
+        """Told when a run starts, its plan being made, in which folder it may leave something for later processes.
 
         The folder is in the run's home, and may have to be made. Mere plans, and runs without a home, leave nothing.
         """

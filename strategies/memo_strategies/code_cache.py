@@ -11,6 +11,7 @@ from __future__ import annotations
 import marshal
 import os
 import sys
+from contextlib import suppress
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -136,9 +137,13 @@ class CodeCache:
             self._known = _load(self._folder)
         raw = self._known.get(key)
         if raw is not None:
-            self._used[key] = raw
-            found: CodeSummary = _summary.decode(raw)
-            return found
+            try:
+                kept: CodeSummary = _summary.decode(raw)
+            except MsgspecError:  # nobody but a forger writes that
+                pass
+            else:
+                self._used[key] = raw
+                return kept
         found = code_reader.read(code)
         try:
             self._used[key] = Raw(_encode(found))
@@ -156,11 +161,14 @@ class CodeCache:
         draft = f"{path}.{os.urandom(4).hex()}"
         try:
             os.makedirs(folder, exist_ok=True)
+            _remove_drafts(path)
             with open(draft, "wb") as stream:
                 stream.write(_WAY + xxh3_128_digest(body))
                 stream.write(body)
             os.replace(draft, path)
         except OSError:
+            with suppress(OSError):
+                os.unlink(draft)
             return
         self.is_new = False
 
@@ -190,5 +198,17 @@ def _load(folder: str) -> dict[bytes, Any]:
     body = memoryview(content)[32:]
     if content[:16] != _WAY or content[16:32] != xxh3_128_digest(body):
         return {}
-    found: dict[bytes, Any] = _entries.decode(body)
+    try:
+        found: dict[bytes, Any] = _entries.decode(body)
+    except MsgspecError:
+        return {}
     return found
+
+
+def _remove_drafts(path: str) -> None:
+    """Remove what killed processes left half-written; one that is writing just now loses what it writes, no more."""
+    folder, name = os.path.split(path)
+    for each in os.listdir(folder):
+        if each.startswith(f"{name}."):
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, each))

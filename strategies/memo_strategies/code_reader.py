@@ -67,6 +67,7 @@ _CLASSES = {"cls", "mcs", "metacls"}
 _DATACLASS_MADE = "__create_fn__.<locals>."
 """Methods that `dataclasses` writes: they show the name of their own class, which counts anyway."""
 
+
 class _Known(ref[CodeType]):
     """A living code object, with what was read in it."""
 

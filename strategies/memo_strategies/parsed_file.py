@@ -6,6 +6,7 @@ import ast
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
+from memo_strategies.code_cache import content_key
 from memo_strategies.code_objects import constant_token, nested_code
 from memo_strategies.code_reader import summarise
 from memo_strategies.introspect import ATOMS, class_dict, class_qualname
@@ -32,21 +33,27 @@ class ParsedFile:
         self._codes: dict[str, list[CodeType]] = {}
         for each in nested_code(code):
             self._codes.setdefault(each.co_qualname, []).append(each)
-        self._definitions = {(_first_line(node), name): node for name, node in _definitions(tree, "")}
+        # Lines and classes, not the tree: it takes a hundred times the room of its text.
+        self._definitions: dict[tuple[int, str], tuple[int, int | None]] = {}
+        self._classes: dict[str, list[ast.ClassDef]] = {}
+        for name, node in _definitions(tree, ""):
+            first = _first_line(node)
+            self._definitions[first, name] = first, node.end_lineno
+            if isinstance(node, ast.ClassDef):
+                self._classes.setdefault(name, []).append(node)
         self._statements = sorted(
             ((node.lineno, node.end_lineno or node.lineno) for node in ast.walk(tree) if isinstance(node, ast.stmt)),
         )
 
     def text_of(self, code: CodeType) -> str | None:
         """The lines that compile to this code."""
-        wanted = summarise(code).named_hash
-        found = [each for each in self._codes.get(code.co_qualname, ()) if summarise(each).named_hash == wanted]
+        found = self._same(code)
         if not found:
             return None
         nearest = min(found, key=lambda each: abs(each.co_firstlineno - code.co_firstlineno))
-        node = self._definitions.get((nearest.co_firstlineno, nearest.co_qualname))
-        if node is not None:
-            return self._between(_first_line(node), node.end_lineno)
+        lines = self._definitions.get((nearest.co_firstlineno, nearest.co_qualname))
+        if lines is not None:
+            return self._between(*lines)
         # A lambda or a comprehension: the innermost statement around it.
         around = [each for each in self._statements if each[0] <= nearest.co_firstlineno <= each[1]]
         return self._between(*max(around)) if around else None
@@ -54,8 +61,7 @@ class ParsedFile:
     def text_of_class(self, cls: type) -> str | None:
         """The lines of a class, where nothing in them is known to differ from the class that lives."""
         name = class_qualname(cls)
-        named = [node for (_, each), node in self._definitions.items() if each == name]
-        nodes = [node for node in named if isinstance(node, ast.ClassDef)]
+        nodes = self._classes.get(name, [])
         line = class_dict(cls).get("__firstlineno__")
         if len(nodes) > 1 and type(line) is int:
             nodes = [node for node in nodes if _first_line(node) == line]
@@ -73,10 +79,17 @@ class ParsedFile:
                 held = own.get(targets[0].id)
                 if id(type(held)) in ATOMS and constant_token(held) != constant_token(value.value):
                     return False
-        return all(
-            summarise(code).named_hash in {summarise(each).named_hash for each in self._codes.get(code.co_qualname, ())}
-            for code in _methods(cls, name)
-        )
+        return all(self._same(code) for code in _methods(cls, name))
+
+    def _same(self, code: CodeType) -> list[CodeType]:
+        """The code objects of the file that are this one, wherever they stand."""
+        candidates = self._codes.get(code.co_qualname, [])
+        content = content_key(code)
+        found = [each for each in candidates if content_key(each) == content] if content is not None else []
+        if found:  # as is, unless its layout changed
+            return found
+        wanted = summarise(code).named_hash
+        return [each for each in candidates if summarise(each).named_hash == wanted]
 
     def _between(self, first: int, last: int | None) -> str:
         return "".join(self._lines[first - 1 : last])
