@@ -84,7 +84,7 @@ def steady() -> dict[str, float]:
 
 @op
 def wavering() -> dict[str, Any]:
-    return {"rows": [1, {"fare": tick()}]}
+    return {"rows": [1, {"fare": tick()}], "note": "too long to stand in the manifest" * 100}
 
 
 @op

@@ -3,7 +3,8 @@
 An output is two files: its data, under a name that nothing else has, and its manifest, which names the data
 file with its size and digest. The data is written first and hashed on the way; then the manifest appears in
 one step. Only what a whole manifest names is stored: what a killed run left behind is never seen. Data lies below
-``data/``, manifests below ``versioned/`` and ``runs/``: what is stored can be listed.
+``data/``, manifests below ``versioned/`` and ``runs/``: what is stored can be listed. A pickle of up to 2,048 bytes has
+no file of its own: it stands in its manifest.
 
 What planning checks: here, that the manifest is whole and its data file has the size that it tells. Far away, that the
 manifest is there, as one listing says of all; what is wrong with it shows when the output is loaded.
@@ -32,7 +33,7 @@ from memo_iomanagers.answering import Answers
 from memo_iomanagers.encodings import AUTO, NAMES, encoding_named
 from memo_iomanagers.finding import Finder
 from memo_iomanagers.journal import Journal
-from memo_iomanagers.manifest import data_of
+from memo_iomanagers.manifest import file_of
 from memo_iomanagers.naming import manifest_path
 from memo_iomanagers.places import Place, place_at
 from memo_iomanagers.signing import SigningKey
@@ -133,7 +134,7 @@ class FsIOManager(InventoryIOManager):
             raise lost(output, f"is not stored, there is no {self._place.full_name(manifest_path(output))}")
         raw, manifest, file = found
         encoding = encoding_named(manifest.encoding)
-        path = data_of(output, manifest)
+        path = file_of(output, manifest)
         name = self._place.full_name(path)
         with file:
             stored = finder.stored(path, manifest, file)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from io import BytesIO
 from typing import TYPE_CHECKING, TypeVar
 
 from memo.errors import OutputLostError, StorageError
 from memo_iomanagers import manifest as manifests
 from memo_iomanagers.encodings import encoding_named
-from memo_iomanagers.manifest import data_of
+from memo_iomanagers.manifest import data_of, file_of
 from memo_iomanagers.naming import MANIFEST, address_of, data_path, manifest_path
 from memo_iomanagers.places import NOT_THERE, aside_of, reason
 from memo_iomanagers.signing import SignatureError
@@ -68,7 +69,7 @@ class Finder:
     def follow(
         self,
         context: OutputContext,
-        look: Callable[[str, int], _T],
+        look: Callable[[str, Manifest], _T],
         *,
         set_aside: bool = False,
     ) -> tuple[bytes, Manifest, _T] | None:
@@ -78,7 +79,7 @@ class Finder:
 
         Args:
             context: The output.
-            look: Given the path of the data file, and the size it should have.
+            look: Given the path of the data file, and the manifest.
             set_aside: A manifest that is not whole, or whose data is gone.
 
         Returns:
@@ -106,7 +107,7 @@ class Finder:
                 raise
             data = data_path(address, manifest.data)
             try:
-                return raw, manifest, look(data, manifest.size)
+                return raw, manifest, look(data, manifest)
             except NOT_THERE:
                 if raw == tried:
                     if set_aside:
@@ -136,9 +137,11 @@ class Finder:
         except ValueError as error:
             raise lost(context, f"{self._place.full_name(manifest_path(context))} {error}") from None
 
-    def open(self, path: str, size: int) -> BufferedIOBase:
-        """Open a data file; where there is a key, so that nobody can change it between its being hashed and read."""
-        file = self._place.open(path, size)
+    def open(self, path: str, manifest: Manifest) -> BufferedIOBase:
+        """Open the data; where there is a key, so that nobody can change it between its being hashed and read."""
+        if manifest.value is not None:
+            return BytesIO(manifest.value)
+        file = self._place.open(path, manifest.size)
         if self._key is None:
             return file
         from memo_iomanagers.stored import private
@@ -176,7 +179,7 @@ class Finder:
             OutputLostError: What lies there is not whole.
             StorageError: The place could not be asked.
         """
-        found = self.follow(context, lambda path, _: self._place.size(path))
+        found = self.follow(context, self._size)
         if found is None:
             return None
         _, manifest, size = found
@@ -184,14 +187,17 @@ class Finder:
         if wrong is None and manifest.encoding == "path":  # asked by name: planning imports no encoding
             wrong = self._missing_beside(context, manifest)
         if wrong:
-            raise lost(context, f"{self._place.full_name(data_of(context, manifest))} {wrong}")
+            raise lost(context, f"{self._place.full_name(file_of(context, manifest))} {wrong}")
         return manifest
+
+    def _size(self, path: str, manifest: Manifest) -> int:
+        return self._place.size(path) if manifest.value is None else len(manifest.value)
 
     def _missing_beside(self, context: OutputContext, manifest: Manifest) -> str | None:
         """Say what is missing of the files beside a data file, which lists them."""
         path = data_of(context, manifest)
         try:
-            with self.open(path, manifest.size) as file:
+            with self.open(path, manifest) as file:
                 stored = self.stored(path, manifest, file)
                 wrong = None if self._key is None else _other_than_signed(manifest, stored)
                 return wrong or encoding_named(manifest.encoding).lost(stored)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["local_place"]
 
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -46,7 +47,7 @@ class _LocalPlace(Place):
 
     def read(self, path: str) -> bytes:
         # Without waiting: a pipe that somebody put there would never end.
-        descriptor = os.open(f"{self._folder}/{path}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(f"{self._folder}/{path}", _READ)
         try:
             data = os.read(descriptor, 8192)
             while len(data) % 8192 == 0 and (more := os.read(descriptor, 8192)):

@@ -3,6 +3,9 @@
 It is a line of JSON: the fields of `Manifest`; where there is a key, ``signature``, which tells who wrote all of those
 (`memo_iomanagers.signing`); and at the end ``check``, the digest of all before it, so that what a failing disk changes
 shows whenever it is read, with a key and without.
+
+A small pickle stands in the manifest itself: one file then takes the place of two, to be written, found, fetched and
+removed, and planning has the value's own bytes under its eyes.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from msgspec.json import Decoder, Encoder
 
 from memo.contracts.io_manager import Provenance
 from memo.hashing import bytes_digest
-from memo_iomanagers.naming import address_of, data_path, is_data_of
+from memo_iomanagers.naming import address_of, data_path, is_data_of, manifest_path
 from memo_iomanagers.signing import check_manifest, sign_manifest
 
 if TYPE_CHECKING:
@@ -25,11 +28,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMAT",
+    "LARGEST_VALUE",
     "Manifest",
     "check_fits",
     "data_of",
     "decode",
     "encode",
+    "file_of",
     "is_text",
     "manifest_of",
     "read",
@@ -44,15 +49,19 @@ A field is added without a new one where a memo that does not know it may pass o
 """
 
 
+LARGEST_VALUE = 2048
+"""Bytes up to which a value stands in its manifest, which so fits into one block of a file system, of 4,096 bytes."""
+
+
 class Manifest(Struct, frozen=True, omit_defaults=True):
     """One stored output. The appearance of its manifest is what makes an output stored.
 
     Attributes:
         format: The layout of this record.
         encoding: How the value is encoded in the data file: `pickle`, `arrow`, `numpy` and so on.
-        data: The name of the data file, which lies where `naming.data_path` says.
-        size: Bytes in the data file.
-        digest: xxh3-128 of the data file, as 32 hexadecimal digits.
+        data: The name of the data file, which lies where `naming.data_path` says; no other manifest ever had it.
+        size: Bytes of data.
+        digest: xxh3-128 of the data, as 32 hexadecimal digits.
         output: The output's name.
         step_key: The step that stored it; another step of the same version may have made it its own since.
         version: The output's version, None where it is stored under its run.
@@ -60,7 +69,8 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
         form: Which of the types that the encoding takes the value was.
         mtime_ns: The time of modification that the data file was given (`Place.seal`): as long as it has it, nobody
             has written to the file since.
-        sha256: SHA-256 of the data file, where the manifest was signed: xxh3 guards against accident alone.
+        sha256: SHA-256 of the data, where the manifest was signed: xxh3 guards against accident alone.
+        value: The data itself, where it is so little that there is no data file.
     """
 
     format: int
@@ -77,6 +87,7 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
     form: str = ""
     mtime_ns: int | None = None
     sha256: str | None = None
+    value: bytes | None = None
 
 
 _encode = Encoder().encode
@@ -136,8 +147,9 @@ def manifest_of(
     digest: str,
     mtime_ns: int | None,
     sha256: str | None = None,
+    value: bytes | None = None,
 ) -> Manifest:
-    """Make the manifest of a value whose data file is written."""
+    """Make the manifest of a value that is encoded, and written where it has a data file."""
     return Manifest(
         FORMAT,
         encoding,
@@ -153,6 +165,7 @@ def manifest_of(
         form,
         mtime_ns,
         sha256,
+        value,
     )
 
 
@@ -199,11 +212,11 @@ def check_fits(manifest: Manifest, context: OutputContext, address: str, *, enco
         raise ValueError(f"names a value encoded as {manifest.encoding!r}; this IO manager reads {known}")
     if not is_data_of(address, manifest.data):
         raise ValueError(f"names the data file {manifest.data!r}, which cannot be its own")
-    version = context.version
+    version, mapping_key = context.version, context.mapping_key or None
     ours = (
-        manifest.version == _optional(version)
+        manifest.version == (version if version is None else _text(version))
         and manifest.output == _text(context.name)
-        and manifest.mapping_key == _optional(context.mapping_key or None)
+        and manifest.mapping_key == (mapping_key if mapping_key is None else _text(mapping_key))
         and (version is not None or (manifest.run_id, manifest.step_key) == _run_and_step(context))
     )
     if not ours:
@@ -215,6 +228,11 @@ def check_fits(manifest: Manifest, context: OutputContext, address: str, *, enco
 def data_of(context: OutputContext, manifest: Manifest) -> str:
     """Name the place of the data file of an output's manifest, below the storage."""
     return data_path(address_of(context), manifest.data)
+
+
+def file_of(context: OutputContext, manifest: Manifest) -> str:
+    """Name the file that an output's data is in: its data file, or its manifest."""
+    return data_of(context, manifest) if manifest.value is None else manifest_path(context)
 
 
 def is_text(manifest: Manifest) -> bool:

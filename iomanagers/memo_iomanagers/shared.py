@@ -29,7 +29,7 @@ from memo_iomanagers.encodings import AUTO, NAMES, encoding_named
 from memo_iomanagers.encodings.path import restore_seals
 from memo_iomanagers.filesystem import FsIOManager
 from memo_iomanagers.link import UnreachableError
-from memo_iomanagers.manifest import data_of
+from memo_iomanagers.manifest import data_of, file_of
 from memo_iomanagers.naming import SIDE, address_of, manifest_path
 from memo_iomanagers.places import NOT_THERE, aside_of, place_at
 from memo_iomanagers.signing import SignatureError
@@ -241,7 +241,7 @@ class SharedIOManager(SharingIOManager):
     def _put_new(self, context: OutputContext, raw: bytes, manifest: Manifest) -> bool:
         """Put an output that is not there yet; False where one is, of which nothing is known yet."""
         path = manifest_path(context)
-        self._link.give(lambda place: self._upload(place, context, manifest), is_long=True)
+        self._give_data(context, manifest)
         is_new = self._link.give(lambda place: place.put(path, raw, aside=aside_of(path), replace=False))
         self._link.note(path, there=True)
         if not is_new and (other := self._theirs(context)) is not None and other.data != manifest.data:
@@ -270,7 +270,7 @@ class SharedIOManager(SharingIOManager):
 
     def _replace(self, context: OutputContext, raw: bytes, manifest: Manifest, other: Manifest | None) -> None:
         path = manifest_path(context)
-        self._link.give(lambda place: self._upload(place, context, manifest), is_long=True)
+        self._give_data(context, manifest)
         self._link.give(lambda place: place.put(path, raw, aside=aside_of(path)))
         if other is not None and other.data != manifest.data:
             with suppress(UnreachableError):
@@ -289,7 +289,7 @@ class SharedIOManager(SharingIOManager):
         _remove(self._place, context, manifest)
         provenance = taken.provenance
         context.provenance = replace(context.provenance, content_digest=provenance.content_digest)
-        name = self._place.full_name(data_of(context, taken))
+        name = self._place.full_name(file_of(context, taken))
         assert context.stored is not None
         context.report_stored(
             replace(
@@ -301,6 +301,10 @@ class SharedIOManager(SharingIOManager):
                 shared=True,
             )
         )
+
+    def _give_data(self, context: OutputContext, manifest: Manifest) -> None:
+        if manifest.value is None:
+            self._link.give(lambda place: self._upload(place, context, manifest), is_long=True)
 
     def _upload(self, place: Place, context: OutputContext, manifest: Manifest) -> None:
         path = data_of(context, manifest)
@@ -359,6 +363,8 @@ class SharedIOManager(SharingIOManager):
         path = manifest_path(output)
         try:
             manifest = self._decoded(output, raw)
+            if manifest.value is not None:
+                return manifest, ""
             wrong = self._link.ask(lambda place: self._bring(place, output, manifest), is_long=True)
         except SignatureError as error:  # it may be whole: our key may be the wrong one
             self._pass_over(path, raw, is_untrusted=True)
@@ -517,4 +523,5 @@ def _pieces(file: BufferedIOBase) -> Iterator[bytes]:
 
 
 def _remove(place: Place, context: OutputContext, manifest: Manifest) -> None:
-    remove_data(place, data_of(context, manifest), manifest.encoding)
+    if manifest.value is None:
+        remove_data(place, data_of(context, manifest), manifest.encoding)

@@ -10,6 +10,7 @@ import os
 import re
 from contextlib import suppress
 from functools import cache
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from memo.contracts.inventory import Inventory, StoredOutput, UnnamedFile, Unreadable
@@ -119,10 +120,12 @@ class _Stock:
         """Describe what a manifest tells of, and take its data; None where that could not be read."""
         size, named = self._beside[address + MANIFEST], data_path(address, manifest.data)
         held = self._data.pop(named, None)
-        if held is None and self._hides(size, named):
-            return None
         wrong = None
-        if held is None or held < manifest.size:
+        if manifest.value is not None:
+            named = address + MANIFEST
+        elif held is None and self._hides(size, named):
+            return None
+        elif held is None or held < manifest.size:
             there = _size(self._place, named)  # where a link leads to it, that counts
             if there is None:
                 wrong = f"names {manifest.data}, which is gone"
@@ -186,7 +189,7 @@ def examine(place: Place, output: StoredOutput, key: SigningKey | None = None) -
         return str(error)
     path = data_path(output.address, manifest.data)
     try:
-        with place.open(path, manifest.size) as file:
+        with place.open(path, manifest.size) if manifest.value is None else BytesIO(manifest.value) as file:
             stored = Stored(place, path, file, manifest.size, signed=key is not None)
             return _differing(file, stored, manifest) or encoding_named(manifest.encoding).lost(stored, thorough=True)
     except NOT_THERE:
@@ -314,7 +317,7 @@ def _own(raw: bytes, address: str, key: SigningKey | None) -> Manifest:
 
 
 def _data_of(raw: bytes, address: str) -> str | None:
-    """The data file of a manifest that may be damaged; None where that does not tell."""
+    """The data file of a manifest that may be damaged; None where that does not tell, or has the data itself."""
     from msgspec import DecodeError
     from msgspec.json import decode
 
@@ -322,7 +325,7 @@ def _data_of(raw: bytes, address: str) -> str | None:
         found = decode(raw)
     except (DecodeError, UnicodeDecodeError):
         return None
-    name = found.get("data") if isinstance(found, dict) else None
+    name = found.get("data") if isinstance(found, dict) and "value" not in found else None
     return data_path(address, name) if isinstance(name, str) and is_data_of(address, name) else None
 
 

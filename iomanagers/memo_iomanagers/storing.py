@@ -12,7 +12,7 @@ from memo.errors import StorageError
 from memo_iomanagers import manifest as manifests
 from memo_iomanagers.encodings import AUTO, NAMES, choose, encoding_named
 from memo_iomanagers.encodings.encoding import CannotEncodeError, type_name
-from memo_iomanagers.manifest import data_of
+from memo_iomanagers.manifest import LARGEST_VALUE, data_of, file_of
 from memo_iomanagers.naming import MANIFEST, address_of, data_path, manifest_path
 from memo_iomanagers.places import NOT_THERE, aside_of, reason
 from memo_iomanagers.stored import SMALL
@@ -73,16 +73,18 @@ class Storer:
                 digest=sink.hasher.hexdigest(),
                 mtime_ns=seal,
                 sha256=None if sink.sha256 is None else sink.sha256.hexdigest(),
+                value=None if sink.kept is None else bytes(sink.kept),
             )
             try:
                 former = self._put(context, manifest, aside=aside)
             except Exception as error:
                 raise self._not_written(context, data, error) from error
-            if former is not None and former.data != manifest.data:
+            if former is not None and former.value is None and former.data != manifest.data:
                 remove_data(self._place, data_of(context, former), former.encoding)
         size = manifest.size + written.bytes_beside
         content = context.provenance.content_digest
-        context.report_stored(StoredValue(self._place.full_name(data), size, manifest.digest, content))
+        name = self._place.full_name(file_of(context, manifest))
+        context.report_stored(StoredValue(name, size, manifest.digest, content))
 
     def content_digest_of(self, obj: Any) -> str | None:
         """The digest of the content that `store` would find; None where the encoding has none to tell of its own."""
@@ -107,13 +109,14 @@ class Storer:
     def _write(
         self, context: OutputContext, path: str, encoding: Encoding, obj: object
     ) -> tuple[Sink, Written, int | None]:
-        """Write a data file and hash it in the same pass; nothing stays behind where that fails.
+        """Write the data and hash it in the same pass; nothing stays behind where that fails.
 
         Returns:
-            The file, what is to be known of it, and its seal where it is large enough to need one.
+            The file, or what is kept in its place; what is to be known of it; its seal where it is so large as to need one.
         """
         try:
-            sink = Sink(self._place, path, signed=self._key is not None)
+            at_most = LARGEST_VALUE if encoding.is_for_memo else -1
+            sink = Sink(self._place, path, signed=self._key is not None, at_most=at_most)
         except Exception as error:
             raise self._not_written(context, path, error) from error
         try:
@@ -148,7 +151,7 @@ class Storer:
         if self._place.remote and self._place.put(path, raw, aside=aside, replace=False):
             return None
         former = self._former(context)
-        if former is not None:
+        if former is not None and former.value is None:
             self._journal.replacing(path, data_of(context, former))
         self._place.put(path, raw, aside=aside)
         return former

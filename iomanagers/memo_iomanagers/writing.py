@@ -26,14 +26,37 @@ class Sink:
         error: What the place raised, which is no fault of the value.
         folder: Where files beside this one lie, where that is a folder of this machine.
         sha256: Of what was written, where it is to be signed; None otherwise.
+        kept: What was written, as long as it is few enough bytes to need no file; None where there is one.
     """
 
-    __slots__ = ("_file", "_path", "_place", "_sides", "closed", "error", "folder", "hasher", "sha256")
+    __slots__ = (
+        "_at_most",
+        "_file",
+        "_path",
+        "_place",
+        "_sides",
+        "closed",
+        "error",
+        "folder",
+        "hasher",
+        "kept",
+        "sha256",
+    )
 
-    def __init__(self, place: Place, path: str, *, signed: bool = False) -> None:
+    def __init__(self, place: Place, path: str, *, signed: bool = False, at_most: int = -1) -> None:
+        """Begin it.
+
+        Args:
+            place: Where it is to lie.
+            path: Its name there.
+            signed: Whether it is to be signed.
+            at_most: Bytes up to which no file is made.
+        """
         self._place = place
         self._path = path
-        self._file = place.create(path)
+        self._at_most = at_most
+        self.kept: bytearray | None = None if at_most < 0 else bytearray()
+        self._file = place.create(path) if self.kept is None else None
         self._sides: list[Sink] = []
         self.hasher = Hasher()
         self.error: Exception | None = None
@@ -57,7 +80,14 @@ class Sink:
         self.hasher.write(data)
         if self.sha256 is not None:
             self.sha256.update(data)
+        if self.kept is not None and self.hasher.size <= self._at_most:
+            self.kept += data
+            return
         try:
+            if self._file is None:
+                self._file = self._place.create(self._path)
+                self._file.write(bytes(self.kept or b""))
+                self.kept = None
             self._file.write(data)
         except Exception as error:
             self.error = error
@@ -71,6 +101,8 @@ class Sink:
         if self.closed:
             return
         self.closed = True
+        if self._file is None:
+            return
         try:
             self._file.close()
         except Exception as error:
@@ -104,9 +136,9 @@ class Sink:
 
     def abandon(self) -> None:
         """Give the file up with those beside it, and remove what was written as far as that can be done."""
-        for side in self._sides:
-            side._file.abandon()  # noqa: SLF001 - one of its own
-        self._file.abandon()
+        for each in (*self._sides, self):
+            if each._file is not None:  # noqa: SLF001 - one of its own
+                each._file.abandon()  # noqa: SLF001
         if self.folder is not None or self._sides:
             self._place.remove_folder(self._path + SIDE)
 

@@ -149,17 +149,23 @@ class StepStorage:
 
     def skipped_outputs(self, step: Step, version: str) -> frozenset[str]:
         """The optional outputs that a stored step did not yield."""
-        return frozenset(name for name, address in self.addresses(step, version).items() if address.kind == "skipped")
+        return frozenset(
+            name
+            for name, out in step.op.outs.items()
+            if not (out.is_required or out.is_nothing)
+            and self.optional_kind(step, name, output_version(version, name)) == "skipped"
+        )
 
     def addresses(self, step: Step, version: str) -> dict[str, Address]:
         """Where the outputs of a step are that is stored under this version."""
         found: dict[str, Address] = {}
         for name, out in step.op.outs.items():
-            at = output_version(version, name)
-            kind = "nothing" if out.is_nothing else "value"
-            if not out.is_required and not out.is_nothing:
-                kind = self.optional_kind(step, name, at) or "value"
-            found[name] = Address(step.key, name, version=at, kind=kind)
+            at, kind = output_version(version, name), "value"
+            if out.is_nothing:
+                kind = "nothing"
+            elif not out.is_required:
+                kind = self.optional_kind(step, name, at) or kind
+            found[name] = Address(step.key, name, at, None, kind)
         return found
 
     # What running a step needs

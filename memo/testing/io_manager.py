@@ -64,7 +64,7 @@ class IOManagerConformance:
     """
 
     values: tuple[Any, ...] = (
-        {"rows": [1, 2.5, "three", None, b"4"], "nested": {"a": (1, 2)}},
+        {"rows": [1, 2.5, "three", None, b"4"] * 1000, "nested": {"a": (1, 2)}},
         None,
         0,
         "text",

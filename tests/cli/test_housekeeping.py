@@ -48,7 +48,13 @@ DISTANT = """
 
 @pytest.fixture
 def two(daily: Workspace, ok: Memo) -> Workspace:
-    """Three steps that have run, and two of them again after an edit; the third was cut off."""
+    """Three steps that have run, and two of them again after an edit; the third was cut off.
+
+    All values are too large to stand in their manifests.
+    """
+    daily.edit("daily.py", "return 20", "return 20 << 20_000")
+    daily.edit("daily.py", 'context.op_config["limit"])', 'context.op_config["limit"]) << 20_000')
+    daily.edit("daily.py", "{number}", "{number:x}")
     ok("run", "daily.py")
     daily.edit("daily.py", "return 20", "return 21")
     ok("run", "daily.py")
@@ -90,7 +96,7 @@ def test_ls_filters_sorts_and_limits(two: Workspace, ok: Memo) -> None:
 
         @op(out=Out())
         def big():
-            return b"x" * 5000
+            return b"x" * 9000
 
         @job
         def second():
@@ -431,7 +437,7 @@ def test_a_step_whose_outputs_are_of_two_runs_is_made_again(workspace: Workspace
 
         @op(out={"a": Out(), "b": Out()})
         def pair():
-            token = os.urandom(8).hex()
+            token = os.urandom(5000).hex()
             return token, token
 
         @op

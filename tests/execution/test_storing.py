@@ -339,7 +339,7 @@ def test_a_value_that_cannot_be_stored_fails_its_step_and_leaves_nothing(tmp_pat
     assert result.get_failed_step_keys() == {"unstorable"}
     assert "handle" in result.errors["unstorable"].message
     assert len(list((tmp_path / "storage").rglob("*.json"))) == 1
-    assert len(list((tmp_path / "storage").rglob("*.pkl"))) == 1
+    assert not list((tmp_path / "storage").rglob("*.pkl"))
 
 
 def test_an_input_manager_loads_what_nothing_is_connected_to(tmp_path) -> None:
@@ -495,9 +495,13 @@ def test_an_object_of_the_users_as_a_default_or_literal_counts_by_what_it_is(tmp
 
 
 def test_an_output_whose_bytes_were_damaged_is_made_again_after_it_was_met(tmp_path) -> None:
+    @op
+    def many() -> list[int]:
+        return [1] * 5000
+
     @job
     def small() -> None:
-        one()
+        many()
 
     execute_job(small, tmp_path)
     (data,) = tmp_path.rglob("*.pkl")
@@ -505,9 +509,9 @@ def test_an_output_whose_bytes_were_damaged_is_made_again_after_it_was_met(tmp_p
     reused = execute_job(small, tmp_path)
     assert reused.executed == []
     with pytest.raises(OutputLostError, match="it counts as not stored"):
-        reused.output_for_node("one")
+        reused.output_for_node("many")
 
     again = execute_job(small, tmp_path)
 
-    assert again.executed == ["one"]
-    assert again.output_for_node("one") == 1
+    assert again.executed == ["many"]
+    assert again.output_for_node("many") == [1] * 5000

@@ -38,6 +38,10 @@ PIPELINE = """
         return {"a": 1, "b": [2.5, None]}
 
     @op
+    def medium():
+        return "x" * 5000
+
+    @op
     def large():
         return ["x" * 300_000, bytes(range(256)) * 1000]
 
@@ -87,7 +91,7 @@ PIPELINE = """
                         "folders": path_io_manager})
     def kept():
         yes, no = branches()
-        last([small(), large(), array(), table(), parquet(), text(), plain(), folder(), yes], after=waited())
+        last([small(), medium(), large(), array(), table(), parquet(), text(), plain(), folder(), yes], after=waited())
 """
 
 

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import tracemalloc
+from base64 import b64decode
+from pathlib import Path
 from threading import Event, Lock, Thread
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -20,19 +22,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from xxhash import xxh3_128_hexdigest
 
-from memo.contracts.io_manager import InputContext, OutputContext, Provenance, Storage
+from memo.contracts.io_manager import InputContext, OutputContext, Provenance, Storage, StoredValue
 from memo.errors import InvocationError, OutputLostError, StorageError
 from memo_iomanagers.filesystem import FsIOManager
-from memo_iomanagers.manifest import sealed
+from memo_iomanagers.manifest import LARGEST_VALUE, sealed
 from memo_iomanagers.memory import MEM, MemIOManager
 from memo_iomanagers.offered import FS, FsConfig
 from memo_iomanagers.places import place_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
     from tests.iomanagers.conftest import CountingFileSystem
+
+
+LONG = "some text" * 1000
+"""Too long to stand in a manifest."""
 
 
 def output(name: str = "result", version: str | None = "ab12", run_id: str | None = "run-1") -> OutputContext:
@@ -67,7 +71,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
 def test_an_output_is_a_manifest_and_the_data_it_names(io_manager: FsIOManager, folder: Path) -> None:
     provenance = Provenance("job", "content key", "content digest", 1.5, 1_700_000_000.0)
     context = OutputContext("a.step", "result", "ab12", "run-1", "key", provenance=provenance)
-    io_manager.handle_output(context, {"a": 1})
+    io_manager.handle_output(context, {"a": LONG})
     data, manifest = files(folder)
     assert manifest == folder / "versioned/ab/ab12.result.key.json"
     assert data.parent == folder / "data/versioned/ab"
@@ -93,13 +97,56 @@ def test_an_output_is_a_manifest_and_the_data_it_names(io_manager: FsIOManager, 
         "check": told["check"],
     }
     assert sealed(manifest.read_bytes().partition(b',"check"')[0] + b"}") == manifest.read_bytes()
-    assert pickle.loads(data.read_bytes()) == {"a": 1}
+    assert pickle.loads(data.read_bytes()) == {"a": LONG}
     assert context.stored is not None
     assert (context.stored.place, context.stored.size, context.stored.digest) == (
         str(data),
         told["size"],
         told["digest"],
     )
+
+
+@pytest.mark.parametrize("signing_key", [None, b"0123456789abcdef"])
+def test_a_small_pickle_stands_in_its_manifest(folder: Path, signing_key: bytes | None) -> None:
+    io_manager = FsIOManager(folder, signing_key=signing_key)
+    context = output()
+    io_manager.handle_output(context, {"a": 1})
+    (manifest,) = files(folder)
+    told = msgspec.json.decode(manifest.read_bytes())
+    value = b64decode(told["value"])
+    assert pickle.loads(value) == {"a": 1}
+    assert (told["size"], told["digest"]) == (len(value), xxh3_128_hexdigest(value))
+    assert context.stored == StoredValue(str(manifest), told["size"], told["digest"])
+    (seen,) = io_manager.inventory().outputs
+    assert (seen.place, seen.size, seen.wrong) == (str(manifest), manifest.stat().st_size, None)
+    assert io_manager.examine(seen) is None
+    moved = Path(io_manager.quarantine(seen) or "")
+    assert [path.name for path in moved.iterdir()] == ["manifest.json"]
+    assert files(folder) == [moved / "manifest.json"]
+
+
+def test_a_value_has_a_file_where_its_manifest_would_outgrow_a_block(io_manager: FsIOManager, folder: Path) -> None:
+    empty = len(pickle.dumps("", protocol=5))
+    for size, count in ((LARGEST_VALUE, 1), (LARGEST_VALUE + 1, 2), (LARGEST_VALUE, 1), (LARGEST_VALUE - 1, 1)):
+        value = "x" * (size - empty)
+        value = value[: len(value) - (len(pickle.dumps(value, protocol=5)) - size)]
+        provenance = Provenance("a" * 40, *["0" * 32] * 2, 1.5, 1_700_000_000.0, "0" * 32, "0" * 32)
+        context = output(version="0" * 32)
+        context.provenance = provenance
+        io_manager.handle_output(context, value)
+        assert load(io_manager, context) == value
+        (stored,) = io_manager.inventory().outputs
+        assert (len(pickle.dumps(value, protocol=5)), len(files(folder))) == (size, count)
+        assert stored.size <= 4096
+        assert io_manager.inventory().unnamed == ()
+
+
+def test_formats_that_other_programs_read_have_files_of_their_own(folder: Path) -> None:
+    for encoding, value in (("json", [1]), ("text", "a"), ("bytes", b"a"), ("numpy", np.arange(2))):
+        FsIOManager(folder / encoding, encoding).handle_output(output(), value)
+        assert len(files(folder / encoding)) == 2
+    FsIOManager(folder / "auto").handle_output(output(), np.arange(2))
+    assert [path.suffix for path in files(folder / "auto")] == [".npy", ".json"]
 
 
 def test_a_manifest_tells_the_content_digest(io_manager: FsIOManager) -> None:
@@ -176,10 +223,10 @@ def test_loading_takes_the_memory_of_the_value_alone(io_manager: FsIOManager) ->
 
 
 def test_replacing_leaves_one_data_file(io_manager: FsIOManager, folder: Path) -> None:
-    for value in range(3):
+    for value in ("a", "b", LONG, LONG + "c", "d", LONG):
         io_manager.handle_output(output(), value)
-    assert load(io_manager, output()) == 2
-    assert len(files(folder)) == 2
+        assert load(io_manager, output()) == value
+        assert len(files(folder)) == (1 if len(value) == 1 else 2)
 
 
 def test_a_failed_replacement_leaves_what_was(io_manager: FsIOManager, folder: Path) -> None:
@@ -326,7 +373,7 @@ def test_damaged_data_is_a_miss(
     what: str,
     seen_by_has_output: bool,
 ) -> None:
-    io_manager.handle_output(output(), ["some", "value"])
+    io_manager.handle_output(output(), ["some", LONG])
     (data,) = folder.rglob("*.pkl")
     damage(data)
     assert io_manager.has_output(output()) is not seen_by_has_output
@@ -343,7 +390,7 @@ def test_damaged_data_is_a_miss(
 
 
 def test_a_pickle_that_memo_did_not_store_is_never_unpickled(io_manager: FsIOManager, folder: Path) -> None:
-    io_manager.handle_output(output(), "x" * 1000)
+    io_manager.handle_output(output(), LONG)
     (data,) = folder.rglob("*.pkl")
     harm = pickle.dumps(SimpleNamespace(run=print)).ljust(data.stat().st_size, b".")
     touched = folder / "touched"
@@ -540,7 +587,7 @@ def test_a_full_disk_is_explained(counting: type[CountingFileSystem]) -> None:
     with pytest.raises(StorageError, match=r"could not be stored as counting:.*: no space is left there"):
         io_manager.handle_output(output(), b"x" * 2_000_000)
     assert load(io_manager, output()) == "small"
-    assert len(counting.store) == 2, "something half-stored stays behind"
+    assert len(counting.store) == 1, "something half-stored stays behind"
 
 
 def test_a_file_in_the_way_is_explained(io_manager: FsIOManager, folder: Path, warnings: Any) -> None:
@@ -687,7 +734,7 @@ def test_what_is_torn_at_a_remote_place_is_set_aside_when_it_is_loaded(
     io_manager = FsIOManager("counting://bucket")
     contexts = [output(name) for name in ("a", "b", "c", "d")]
     for context in contexts:
-        io_manager.handle_output(context, 1)
+        io_manager.handle_output(context, LONG)
     torn, gone = (name for name in counting.store if ".a." in name or ".b." in name if name.endswith("pkl"))
     counting.store[torn].truncate(1)
     del counting.store[gone]
@@ -696,7 +743,7 @@ def test_what_is_torn_at_a_remote_place_is_set_aside_when_it_is_loaded(
     for context, what in zip(contexts, ("1 bytes", "is gone", "whole manifest"), strict=False):
         with pytest.raises(OutputLostError, match=what):
             load(io_manager, context)
-    assert load(io_manager, contexts[3]) == 1
+    assert load(io_manager, contexts[3]) == LONG
     assert io_manager.has_outputs(contexts) == [False, False, False, True]
     assert sorted(name for name in counting.store if name.endswith(".damaged")) == [
         f"/bucket/versioned/ab/ab12.{name}.json.damaged" for name in "abc"
@@ -780,7 +827,7 @@ def test_a_relative_folder_and_a_home_folder(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     FsIOManager("relative").handle_output(output(), 1)
     FsIOManager("~/outputs").handle_output(output(), 1)
-    assert len(files(tmp_path / "relative")) == len(files(tmp_path / "home/outputs")) == 2
+    assert len(files(tmp_path / "relative")) == len(files(tmp_path / "home/outputs")) == 1
 
 
 @pytest.mark.parametrize(

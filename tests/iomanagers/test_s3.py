@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from tests.conftest import S3Server
 
 
+LONG = "some text" * 1000
+"""Too long to stand in a manifest."""
+
+
 def output(name: str = "result", version: str | None = "ab12") -> OutputContext:
     return OutputContext("step", name, version, "run-1")
 
@@ -76,18 +80,30 @@ def test_a_few_outputs_are_asked_for_folder_by_folder(s3: S3Server, s3_bucket: s
 
 
 def test_what_storing_asking_and_loading_cost(s3: S3Server, io_manager: FsIOManager) -> None:
-    io_manager.handle_output(output(), "one")
+    io_manager.handle_output(output(), LONG)
     assert methods(s3) == ["PUT", "PUT"]
     s3.forget()
     assert io_manager.has_output(output())
     assert not io_manager.has_output(output("other"))
     assert methods(s3) == ["GET", "GET"]
     s3.forget()
-    assert load(io_manager, output()) == "one"
+    assert load(io_manager, output()) == LONG
     assert methods(s3) == ["GET", "GET"]
     s3.forget()
-    io_manager.handle_output(output(), "two")
+    io_manager.handle_output(output(), LONG + "two")
     assert methods(s3) == ["PUT", "PUT", "GET", "GET", "PUT", "DELETE"]
+    assert load(io_manager, output()) == LONG + "two"
+
+
+def test_a_small_value_costs_one_request(s3: S3Server, io_manager: FsIOManager) -> None:
+    io_manager.handle_output(output(), "one")
+    assert methods(s3) == ["PUT"]
+    s3.forget()
+    assert load(io_manager, output()) == "one"
+    assert methods(s3) == ["GET"]
+    s3.forget()
+    io_manager.handle_output(output(), "two")
+    assert methods(s3) == ["PUT", "GET", "GET", "PUT"]
     assert load(io_manager, output()) == "two"
 
 
@@ -114,23 +130,23 @@ def test_values_of_any_size_come_back(megabytes: int, s3_bucket: str, io_manager
     loaded[0] = -1.0
     assert load(io_manager, output())[0] == 0.0
     io_manager.handle_output(output(), "small")
-    assert len(s3.filesystem().find(s3_bucket)) == 2
+    assert len(s3.filesystem().find(s3_bucket)) == 1
 
 
 # What the server or the network does.
 
 
 def test_what_is_listed_and_cannot_be_read_is_lost(s3: S3Server, io_manager: FsIOManager) -> None:
-    io_manager.handle_output(output(), 1)
+    io_manager.handle_output(output(), LONG)
     for part, what in (("versioned/ab/ab12", "is not stored"), ("/data/", "is gone")):
         s3.fail("404", method="GET", part=part, times=4)
         assert io_manager.has_outputs([output(), output("other")]) == [True, False]
         with pytest.raises(OutputLostError, match=what):
             load(io_manager, output())
         s3.forget()
-        io_manager.handle_output(output(), "anew")
+        io_manager.handle_output(output(), LONG + part)
         assert io_manager.has_output(output())
-        assert load(io_manager, output()) == "anew"
+        assert load(io_manager, output()) == LONG + part
 
 
 def test_what_is_there_and_was_not_listed_is_replaced(s3_bucket: str, io_manager: FsIOManager, s3: S3Server) -> None:
@@ -138,7 +154,7 @@ def test_what_is_there_and_was_not_listed_is_replaced(s3_bucket: str, io_manager
     FsIOManager(f"s3://{s3_bucket}/outputs").handle_output(output(), "of another")
     io_manager.handle_output(output(), "own")
     assert load(io_manager, output()) == "own"
-    assert len(s3.filesystem().find(s3_bucket)) == 2
+    assert len(s3.filesystem().find(s3_bucket)) == 1
 
 
 def test_a_foreign_manifest_is_set_aside_when_it_is_loaded(
@@ -178,7 +194,8 @@ FsIOManager("s3://{s3_bucket}/outputs").handle_output(context, [b"x" * 60_000_00
 @pytest.mark.parametrize(
     ("value", "which"),
     [
-        ("small", {"part": "/data/"}),
+        (LONG, {"part": "/data/"}),
+        (LONG, {"part": "/versioned/"}),
         ("small", {"part": "/versioned/"}),
         (np.zeros(8_000_000), {"part": "partNumber"}),
         (np.zeros(16_000_000), {"part": "partNumber", "after": 1}),
@@ -205,8 +222,8 @@ def test_a_network_that_vanishes_in_the_middle_stores_nothing(
 def test_an_answer_that_is_lost_loses_nothing(s3: S3Server, s3_bucket: str, io_manager: FsIOManager) -> None:
     for part in ("/versioned/", "/data/"):
         s3.fail("lose", method="PUT", part=part, times=1)
-        io_manager.handle_output(output(), part)
-        assert load(io_manager, output()) == part
+        io_manager.handle_output(output(), LONG + part)
+        assert load(io_manager, output()) == LONG + part
         assert len(s3.filesystem().find(s3_bucket)) == 2
 
 

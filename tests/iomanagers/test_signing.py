@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import re
+from base64 import b64encode
 from io import BytesIO
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,7 @@ def told(manifest: Path) -> dict[str, Any]:
 
 
 def data_of(manifest: Path) -> Path:
-    root = next(parent for parent in manifest.parents if parent.name == "outputs")
+    root = next(parent for parent in manifest.parents if parent.name in {"outputs", "storage"})
     return next(root.rglob(told(manifest)["data"]))
 
 
@@ -205,10 +206,10 @@ def test_the_manifest_of_one_output_is_none_of_another(signed: FsIOManager, fold
 @pytest.mark.parametrize(
     ("value", "other"),
     [
-        (b"1" * 100, b"2" * 100),
+        (b"1" * 5000, b"2" * 5000),
         (b"1" * LARGE, b"2" * LARGE),
         (np.arange(LARGE), np.arange(LARGE)[::-1].copy()),
-        ({"k": [1.5]}, {"k": [2.5]}),
+        ({"k": [1.5] * 999}, {"k": [2.5] * 999}),
     ],
 )
 def test_data_cannot_be_swapped_between_outputs(signed: FsIOManager, folder: Path, value: Any, other: Any) -> None:
@@ -231,15 +232,24 @@ def test_data_cannot_be_swapped_between_outputs(signed: FsIOManager, folder: Pat
 # Pickles.
 
 
-def forge(manifest: Path, canary: Path, *, keep: tuple[str, ...] = ()) -> None:
-    """Put a bomb in place of an output, with all that anybody can know of it."""
-    data, said = data_of(manifest), told(manifest)
-    former = data.stat()
+def with_bomb(manifest: Path, canary: Path) -> dict[str, Any]:
+    """Put a bomb in place of the data of an output, and tell its manifest for it, which is to be written."""
+    said = told(manifest)
     bomb = pickle.dumps(Bomb(canary)).ljust(said["size"], b"\0")
+    forged = {**said, "encoding": "pickle", "size": len(bomb), "digest": xxh3_128_hexdigest(bomb)}
+    if "value" in said:
+        return {**forged, "value": b64encode(bomb).decode()}
+    data = data_of(manifest)
+    former = data.stat()
     data.chmod(0o644)
     data.write_bytes(bomb)
     os.utime(data, ns=(former.st_mtime_ns, former.st_mtime_ns))
-    forged = {**said, "encoding": "pickle", "size": len(bomb), "digest": xxh3_128_hexdigest(bomb)}
+    return forged
+
+
+def forge(manifest: Path, canary: Path, *, keep: tuple[str, ...] = ()) -> None:
+    """Put a bomb in place of an output, with all that anybody can know of it."""
+    forged = with_bomb(manifest, canary)
     for field in ("sha256", "signature"):
         if field not in keep:
             forged.pop(field, None)
@@ -248,7 +258,7 @@ def forge(manifest: Path, canary: Path, *, keep: tuple[str, ...] = ()) -> None:
 
 
 @pytest.mark.parametrize("keep", [(), ("sha256", "signature"), ("signature",)])
-@pytest.mark.parametrize("value", [{"a": 1}, b"1" * LARGE, pd.DataFrame({"a": np.arange(50_000.0)})])
+@pytest.mark.parametrize("value", [{"a": 1}, b"1" * 5000, b"1" * LARGE, pd.DataFrame({"a": np.arange(50_000.0)})])
 def test_a_forged_pickle_is_never_opened(
     signed: FsIOManager, folder: Path, tmp_path: Path, value: Any, keep: tuple[str, ...]
 ) -> None:
@@ -270,10 +280,10 @@ def test_the_bomb_of_these_tests_goes_off(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verify", [False, True])
-@pytest.mark.parametrize("size", [10, LARGE])
+@pytest.mark.parametrize("size", [5000, LARGE])
 def test_data_alone_cannot_be_replaced(folder: Path, tmp_path: Path, size: int, verify: bool) -> None:
     signed = FsIOManager(folder, signing_key=KEY, verify=verify)
-    signed.handle_output(output(), {"a": b"x" * max(size, 2000)})
+    signed.handle_output(output(), {"a": b"x" * size})
     (manifest,) = manifests(folder)
     data = data_of(manifest)
     before = data.stat()
@@ -432,8 +442,8 @@ def test_what_another_key_signed_is_left_where_it_is(folder: Path) -> None:
 
 def test_what_is_stored_anew_takes_the_place_of_what_is_not_signed(folder: Path, signed: FsIOManager) -> None:
     FsIOManager(folder).handle_output(output(), b"old" * LARGE)
-    signed.handle_output(output(), b"new")
-    assert load(signed, output()) == b"new"
+    signed.handle_output(output(), b"new" * LARGE)
+    assert load(signed, output()) == b"new" * LARGE
     kept = [path for top in ("versioned", "data") for path in (folder / top).rglob("*") if path.is_file()]
     assert len(kept) == 2
 
@@ -623,10 +633,7 @@ def verdicts(workspace: Workspace, **env: str) -> set[str]:
 def bombs(workspace: Workspace, canary: Path, *, key: bytes | None = None) -> None:
     storage = workspace.path / ".memo/storage"
     for manifest in manifests(storage):
-        data, said = next(storage.rglob(told(manifest)["data"])), told(manifest)
-        bomb = pickle.dumps(Bomb(canary)).ljust(said["size"], b"\0")
-        data.write_bytes(bomb)
-        forged = {**said, "encoding": "pickle", "size": len(bomb), "digest": xxh3_128_hexdigest(bomb)}
+        forged = with_bomb(manifest, canary)
         forged.pop("signature", None)
         forged.pop("check", None)
         manifest.write_bytes(sealed(json.dumps(forged, separators=(",", ":")).encode()))

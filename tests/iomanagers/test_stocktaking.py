@@ -230,7 +230,7 @@ def test_files_of_no_output_are_told_with_their_bytes_and_time(folder: Path, tre
 
 def test_folders_of_runs_go_with_their_last_output(io_manager: FsIOManager, folder: Path) -> None:
     for name in ("a", "b"):
-        io_manager.handle_output(output(None, name), name)
+        io_manager.handle_output(output(None, name), name * 9000)
     for each in io_manager.inventory().outputs:
         assert (folder / "runs/run-1").is_dir()
         io_manager.discard(each)

@@ -129,17 +129,17 @@ def test_journals_behind_a_link_are_not_taken_for_ours(folder: Path, outside: Pa
 def test_an_output_whose_data_lies_behind_a_link_counts_as_it_did(folder: Path) -> None:
     """Somebody keeps the data on a larger disk."""
     io_manager = FsIOManager(folder)
-    io_manager.handle_output(output(), b"x" * 1000)
+    io_manager.handle_output(output(), b"x" * 9000)
     (folder / "data").rename(folder.parent / "disk")
     (folder / "data").symlink_to(folder.parent / "disk")
     found = one(io_manager)
     assert (found.wrong, io_manager.examine(found)) == (None, None)
-    assert io_manager.load_input(InputContext("value", output())) == b"x" * 1000
+    assert io_manager.load_input(InputContext("value", output())) == b"x" * 9000
 
 
 def test_an_empty_folder_behind_a_link_stays(folder: Path) -> None:
     io_manager = FsIOManager(folder)
-    io_manager.handle_output(OutputContext("step", "result", None, "run-1"), 1)
+    io_manager.handle_output(OutputContext("step", "result", None, "run-1"), b"x" * 9000)
     (folder / "data").rename(folder.parent / "disk")
     (folder / "data").symlink_to(folder.parent / "disk")
     (data,) = (path for path in (folder.parent / "disk").rglob("*.pkl"))
@@ -196,7 +196,7 @@ def _is_of(path: Path, address: str) -> bool:
 
 def test_what_is_no_file_is_passed_over(folder: Path) -> None:
     io_manager = FsIOManager(folder)
-    io_manager.handle_output(output(), 1)
+    io_manager.handle_output(output(), b"x" * 9000)
     os.mkfifo(folder / "versioned/ab/ab13.result.json")
     os.mkfifo(folder / "data/versioned/ab/ab13.result.0123456789abcdef.pkl")
     (folder / "versioned/ab/ab14.result.json").symlink_to("/dev/zero")
@@ -223,7 +223,7 @@ def test_what_is_no_file_is_passed_over(folder: Path) -> None:
 def test_one_that_cannot_be_read_keeps_nobody_from_the_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     io_manager = FsIOManager(folder)
     for version in ("ab12", "cd12", "ef12"):
-        io_manager.handle_output(output(version), version)
+        io_manager.handle_output(output(version), version * 1000)
     total = io_manager.inventory().size
     scandir, open_file = os.scandir, os.open
     shut = {f"{folder}/versioned/cd", f"{folder}/data/versioned/ef", f"{folder}/versioned/ab/ab12.result.json"}

@@ -70,12 +70,14 @@ class Encoding(ABC):
         suffix: Of its files, without the dot.
         takes: The types it takes, in words.
         has_side_files: Whether a value may have files beside its data file.
+        is_for_memo: Whether no other program reads such files: a small value then stands in its manifest.
     """
 
     name: ClassVar[str]
     suffix: ClassVar[str]
     takes: ClassVar[str]
     has_side_files: ClassVar[bool] = False
+    is_for_memo: ClassVar[bool] = False
 
     @abstractmethod
     def refusal(self, value: Any) -> str | None:

@@ -39,6 +39,7 @@ class PickleEncoding(Encoding):
     name = "pickle"
     suffix = "pkl"
     takes = "anything that can be pickled"
+    is_for_memo = True
 
     def refusal(self, value: Any) -> str | None:  # noqa: ARG002 - only writing it tells
         """Whatever cannot be pickled says so itself."""
