@@ -296,8 +296,9 @@ def resource_order(definitions: Mapping[str, ResourceDefinition], keys: Iterable
 def loaders_of(step: Step, definitions: Mapping[str, ResourceDefinition]) -> dict[str, str]:
     """The inputs of a step that the user's code loads, each with the key of the resource that does."""
     found: dict[str, str] = {}
+    inputs = step.inputs if step.op.loadable_inputs else {}
     for name in step.op.loadable_inputs:
-        origin = step.inputs.get(name)
+        origin = inputs.get(name)
         key = step.op.ins[name].input_manager_key
         if type(origin) is FromInputManager:
             found[name] = origin.key

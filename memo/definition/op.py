@@ -275,7 +275,13 @@ def op(
         ignore,
         retry_policy,
     )
-    return (lambda fn: _define(fn, *said)) if compute_fn is None else _define(compute_fn, *said)
+    if compute_fn is not None:
+        return _define(compute_fn, *said)
+
+    def define(fn: Callable[..., Any]) -> OpDefinition:
+        return _define(fn, *said)
+
+    return define
 
 
 def _define(

@@ -198,7 +198,7 @@ class _Sections:
             source.name
             for step in self.job.steps.values()
             if step.key.startswith(f"{key}.")
-            for source in step.inputs.values()
+            for source in step.origins
             if type(source) is FromRunConfig and source.graph == key
         }
 
@@ -239,7 +239,7 @@ class _Resolving:
             section = self.sections.ops.get(step.key)
             if section is not None or step.op.config_schema is not None or step.op.preset_config is not None:
                 self._step(step, section or {})
-            if section or step.inputs:
+            if section or step.origins:
                 self._inputs(step, (section or {}).get("inputs"))
             if section or self._output_schemas:
                 self._outputs(step, (section or {}).get("outputs"))
@@ -306,8 +306,9 @@ class _Resolving:
 
     def _inputs(self, step: Step, section: Any) -> None:
         path = f"{step.config_path}.inputs"
-        given = self.sections.section(section, path, step.inputs)
-        for name, source in step.inputs.items():
+        inputs = step.inputs
+        given = self.sections.section(section, path, inputs)
+        for name, source in inputs.items():
             value = given.get(name, ABSENT)
             if type(source) is FromRunConfig:
                 self._unconnected(step, name, source, value)

@@ -18,7 +18,7 @@ from memo.definition.wires import FanIn, FromOutput, FromValue, GraphInput, Node
 from memo.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from memo.definition.composition import Node
     from memo.definition.wires import Wire
@@ -85,17 +85,23 @@ class Step(Struct, frozen=True, eq=False):
 
     Attributes:
         key: The names of the graphs it stands in and its own, dotted.
-        inputs: Where each input comes from; an unconnected input of type Nothing is not in it.
+        origins: Where each input of the op comes from; None for one of type Nothing that is not connected.
         retry_policy: Of the placed op or of the op itself, not of the job.
     """
 
     key: str
     op: OpDefinition
-    inputs: dict[str, Origin]
+    origins: tuple[Origin | None, ...]
     tags: Mapping[str, str]
     retry_policy: RetryPolicy | None
     _parents: tuple[str, ...]
     _wired: tuple[Source, ...]
+
+    @property
+    def inputs(self) -> dict[str, Origin]:
+        """Where each input comes from; an unconnected input of type Nothing is not in it."""
+        named = zip(self.op.input_names, self.origins, strict=True)
+        return {name: origin for name, origin in named if origin is not None}
 
     @property
     def config_path(self) -> str:
@@ -109,13 +115,9 @@ class Step(Struct, frozen=True, eq=False):
 
     def upstream(self) -> Iterator[FromOutput]:
         """The outputs it reads or waits for, in the order of its inputs."""
-        for source in self.inputs.values():
-            if type(source) is FromOutput:
-                yield source
-            elif type(source) is FromList:
-                for member in source.members:
-                    if type(member) is FromOutput:
-                        yield member
+        for each in _taken_apart(self.origins):
+            if type(each) is FromOutput:
+                yield each
 
     def wired(self) -> tuple[Source, ...]:
         """The external sources that its inputs come from."""
@@ -131,6 +133,15 @@ class Step(Struct, frozen=True, eq=False):
     def parents(self) -> tuple[str, ...]:
         """The steps it reads from or waits for, each once, in the order of its inputs."""
         return self._parents
+
+
+def _taken_apart(origins: Iterable[Origin | None]) -> Iterator[Origin]:
+    """What inputs come from, each member of a list on its own."""
+    for origin in origins:
+        if type(origin) is FromList:
+            yield from origin.members
+        elif origin is not None:
+            yield origin
 
 
 def _where(key: str, op: OpDefinition) -> str:
@@ -213,7 +224,8 @@ class _Body:
         return FromList(members)  # with members of other kinds too, until they are checked
 
 
-_GIVEN = frozenset({FromValue, FromSource})
+_SIMPLE = frozenset({FromOutput, FromValue})
+_SETTLED = frozenset({FromOutput, FromValue, FromSource})
 """What an input comes from without a word from the run."""
 
 
@@ -261,45 +273,39 @@ class _Flattening:
     ) -> None:
         """Add a step.
 
-        Most inputs are outputs of other steps, of which there is little to look at: this loop is much of the time that
-        the definition of a large job takes.
+        Most steps read outputs of steps beside them and literals, which are checked when they are placed: what is
+        connected in the body is then what the step reads.
         """
-        inputs: dict[str, Origin] = {}
-        parents: list[str] = []
-        others: list[Origin] = []
-        """What besides outputs the inputs come from, lists taken apart."""
-        valueless = self.valueless
-        is_direct = not body.prefix and not body.graphs
-        for (name, declared), wire in zip(op.ins.items(), node.wires, strict=True):
-            if type(wire) is FromValue:  # checked when the op was placed
-                inputs[name] = wire
-                continue
-            origin = wire if wire is None or (is_direct and type(wire) is FromOutput) else body.origin(wire)
-            if type(origin) is FromOutput and (not valueless or declared.is_nothing or origin not in valueless):
-                inputs[name] = origin
-                parents.append(origin.step)
-                continue
-            found = _origin(declared, origin)
-            if found is not None:
-                inputs[name] = found
-                self._check(name, declared, found, key, op, node)
-                members = found.members if type(found) is FromList else (found,)
-                parents += [each.step for each in members if type(each) is FromOutput]
-                others += [each for each in members if type(each) is not FromOutput]
-        read = tuple(parents if len(parents) < 2 else dict.fromkeys(parents))
-        wired = tuple([each.source for each in others if type(each) is FromSource]) if others else ()
-        self.steps[key] = Step(key, op, inputs, tags, policy, read, wired)
-        if op.is_configurable or (others and not _GIVEN.issuperset(map(type, others))):
+        origins: tuple[Any, ...] = node.wires
+        members: Iterable[Any] = origins
+        wired: tuple[Source, ...] = ()
+        is_settled = True
+        if self.valueless or body.prefix or body.graphs or not _SIMPLE.issuperset(map(type, origins)):
+            connected = [None if wire is None else body.origin(wire) for wire in origins]
+            named = zip(op.input_names, connected, strict=True)
+            origins = tuple([self._checked(name, origin, key, op, node) for name, origin in named])
+            members = list(_taken_apart(origins))
+            wired = tuple([each.source for each in members if type(each) is FromSource])
+            is_settled = _SETTLED.issuperset(map(type, members))
+        parents = dict.fromkeys([each.step for each in members if type(each) is FromOutput])
+        self.steps[key] = Step(key, op, origins, tags, policy, tuple(parents), wired)
+        if op.is_configurable or not is_settled:
             self.configurable.append(key)
         if op.io_manager_key is None:
             self.valueless.update(FromOutput(key, name) for name, out in op.outs.items() if out.is_nothing)
 
-    def _check(self, name: str, declared: In, origin: Origin, key: str, op: OpDefinition, node: Node) -> None:
+    def _checked(self, name: str, connected: Origin | None, key: str, op: OpDefinition, node: Node) -> Origin | None:
+        """Where an input comes from; None for one of type Nothing that waits for nothing."""
+        declared = op.ins[name]
+        origin = _origin(declared, connected)
+        if origin is None:
+            return None
         problem = self._problem(declared, origin)
         if problem:
             raise DefinitionError(f"the input {name!r} {problem}", where=f"{_where(key, op)}, {node.called}")
         if type(origin) is FromJobInput:
             self.readers.setdefault(origin.name, []).append(declared)
+        return origin
 
     def _problem(self, declared: In, source: Origin) -> str:
         """What is wrong with connecting an input so; empty where nothing is."""

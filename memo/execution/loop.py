@@ -231,7 +231,7 @@ class RunLoop:
             return
         self._phase[key] = Phase.READY
         step = self.job.steps[key]
-        priority = whole_number(step.tags, PRIORITY_TAG, 0, where=step.where)
+        priority = whole_number(step.tags, PRIORITY_TAG, 0, where=step.where) if step.tags else 0
         from heapq import heappush
 
         heappush(self._ready, (-priority, self._order[key], key))

@@ -178,11 +178,11 @@ class StepAttempt:
 
     def _inputs(self) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        for name in self.step.inputs:
+        for name, source in self.step.inputs.items():
             given = self.step.op.ins[name]
             if given.is_nothing:
                 continue
-            value = self._input(name)
+            value = self._input(name, source)
             if not fits(value, given.dagster_type):
                 raise ExecutionError(
                     f"the input {name!r} must be {type_name(given.dagster_type)} and is {type(value).__name__}",
@@ -191,8 +191,7 @@ class StepAttempt:
             values[name] = value
         return values
 
-    def _input(self, name: str) -> Any:
-        source = self.step.inputs[name]
+    def _input(self, name: str, source: Origin) -> Any:
         given = self.task.inputs.get(name, InputFrom(()))
         if type(source) is FromList:
             pairs = zip(source.members, given.members, strict=True)

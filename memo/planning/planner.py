@@ -486,7 +486,7 @@ class _Planner:
 
 def lacks_input(step: Step, was_skipped: Callable[[FromOutput], bool]) -> bool:
     """Whether a step must be skipped: an output it reads was not yielded, or none of those in a list."""
-    for source in step.inputs.values():
+    for source in step.origins:
         if type(source) is FromOutput and was_skipped(source):
             return True
         if type(source) is FromList and source.members:
