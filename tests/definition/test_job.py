@@ -371,3 +371,29 @@ def test_a_circle_names_only_those_in_it() -> None:
 
     with pytest.raises(DefinitionError, match=r"^here: .*circle: b -> c -> d -> b;"):
         resource_order(definitions, ["a"], "here")
+
+
+def test_the_steps_that_need_something_of_a_run() -> None:
+    @op
+    def one() -> int:
+        return 1
+
+    @op
+    def add(a: int, b: int = 2) -> int:
+        return a + b
+
+    @op(config_schema=int)
+    def configured() -> int:
+        return 1
+
+    @job
+    def daily(given: int):
+        first = one()
+        add.alias("wired")(first, 3)
+        add.alias("defaulted")(first)
+        add.alias("from_job")(first, given)
+        configured()
+
+    assert daily.configurable == ("defaulted", "from_job", "configured")
+    assert daily.steps["wired"].parents() == ("one",)
+    assert list(daily.steps["wired"].inputs) == ["a", "b"]

@@ -818,3 +818,38 @@ def test_definitions_made_anew_in_a_live_session_stand_beside_the_old() -> None:
     old, new = session(1), session(2)
 
     assert [old.execute_in_process().output_value(), new.execute_in_process().output_value()] == [1, 2]
+
+
+# What an op knows of itself, so that it is not asked for each of its steps
+
+
+@pytest.mark.parametrize(
+    ("out", "key"),
+    [
+        (None, "io_manager"),
+        (Out(io_manager_key="tables"), "tables"),
+        ({"one": Out(int), "other": Out(str)}, "io_manager"),
+        ({"one": Out(int), "other": Out(str, io_manager_key="tables")}, None),
+        ({"one": Out(int), "other": Out(str, is_required=False)}, None),
+        ({"one": Out(int), "other": Out(Nothing)}, None),
+        (Out(Nothing), None),
+    ],
+)
+def test_the_io_manager_of_outputs_that_are_all_alike(out: Any, key: str | None) -> None:
+    @op(out=out)
+    def made():
+        return 1
+
+    assert made.io_manager_key == key
+
+
+def test_whether_a_run_config_may_say_anything_of_an_op() -> None:
+    def made(value: Any = 1):
+        return value
+
+    assert not op(made).is_configurable
+    assert op(made).loadable_inputs == ()
+    loaded = op(ins={"value": In(input_manager_key="tables")})(made)
+    assert (loaded.is_configurable, loaded.loadable_inputs) == (True, ("value",))
+    assert op(config_schema=int)(made).is_configurable
+    assert op(config_schema=int)(made).configured(3).is_configurable

@@ -121,7 +121,9 @@ CHANGES: list[tuple[str, Callable[[CodeType], dict[str, Any]]]] = [
 
 @pytest.mark.parametrize(("what", "change"), CHANGES, ids=[what for what, _ in CHANGES])
 def test_what_reading_looks_at_is_in_the_key(what: str, change: Callable[[CodeType], dict[str, Any]]) -> None:
-    text = "def out(c):\n    def f(x):\n        try:\n            return g(x, c)\n        except OSError:\n            raise\n"
+    text = (
+        "def out(c):\n    def f(x):\n        try:\n            return g(x, c)\n        except E:\n            raise\n"
+    )
     code = list(nested_code(compile(text, "f", "exec")))[1].replace(co_consts=(None, 1, ("a", 0.0)))
     other = code.replace(**change(code))
     assert content_key(other) != content_key(code), what
