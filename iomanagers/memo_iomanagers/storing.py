@@ -112,7 +112,8 @@ class Storer:
         """Write the data and hash it in the same pass; nothing stays behind where that fails.
 
         Returns:
-            The file, or what is kept in its place; what is to be known of it; its seal where it is so large as to need one.
+            The file, or what is kept in its place; what is to be known of it; its seal where it is large enough to
+            need one.
         """
         try:
             at_most = LARGEST_VALUE if encoding.is_for_memo else -1

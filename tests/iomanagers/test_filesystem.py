@@ -32,6 +32,7 @@ from memo_iomanagers.places import place_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from tests.iomanagers.conftest import CountingFileSystem
 
 
@@ -130,7 +131,7 @@ def test_a_value_has_a_file_where_its_manifest_would_outgrow_a_block(io_manager:
     for size, count in ((LARGEST_VALUE, 1), (LARGEST_VALUE + 1, 2), (LARGEST_VALUE, 1), (LARGEST_VALUE - 1, 1)):
         value = "x" * (size - empty)
         value = value[: len(value) - (len(pickle.dumps(value, protocol=5)) - size)]
-        provenance = Provenance("a" * 40, *["0" * 32] * 2, 1.5, 1_700_000_000.0, "0" * 32, "0" * 32)
+        provenance = Provenance("a" * 40, "0" * 32, "0" * 32, 1.5, 1_700_000_000.0, "0" * 32, "0" * 32)
         context = output(version="0" * 32)
         context.provenance = provenance
         io_manager.handle_output(context, value)
