@@ -14,6 +14,12 @@ Owner = Literal["user", "installed", "stdlib", "memo"]
 _OURS = {"memo", "memo_iomanagers", "memo_strategies"}
 
 
+OUR_FOLDERS = tuple(
+    os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), name) + os.sep
+    for name in ("memo", "iomanagers", "strategies", "memo_iomanagers", "memo_strategies")
+)
+"""Where memo's own modules are, installed or in a checkout."""
+
 _VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _STDLIB = (
     os.path.dirname(os.__file__) + os.sep,

@@ -6,6 +6,7 @@ that is later added with a default leaves what was kept before readable.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from msgspec import Struct, structs
@@ -47,12 +48,21 @@ def _shown(value: object) -> str:
 _encoder = Encoder(enc_hook=_stand_in)
 _exact_encoder = Encoder()
 _any = Decoder()
-_error = Decoder(ErrorInfo)
-_recipe = Decoder(tuple[str, tuple[_KeptPart, ...]])
 _steps = Decoder(dict[str, tuple[str, str, str]])
 _counts = Decoder(dict[str, int])
 _texts = Decoder(dict[str, str])
 _details = Decoder(dict[str, Any])
+
+
+@cache
+def _errors() -> Decoder[ErrorInfo]:
+    """Made when it is first used, as the next: to read the annotations of records takes a while."""
+    return Decoder(ErrorInfo)
+
+
+@cache
+def _recipes() -> Decoder[tuple[str, tuple[_KeptPart, ...]]]:
+    return Decoder(tuple[str, tuple[_KeptPart, ...]])
 
 
 def storable(text: str) -> str:
@@ -135,7 +145,7 @@ def unpack_details(packed: bytes | None) -> dict[str, Any]:
 
 def unpack_error(packed: bytes | None) -> ErrorInfo | None:
     """Read an error that `pack` made."""
-    return None if packed is None else _error.decode(_opened(packed))
+    return None if packed is None else _errors().decode(_opened(packed))
 
 
 def unpack_steps(packed: bytes | None) -> dict[str, tuple[str, str, str]]:
@@ -162,7 +172,7 @@ def _digest(packed: bytes) -> str:
 
 def unpack_recipe(packed: bytes) -> Recipe:
     """Read what `pack_recipe` made."""
-    version, parts = _recipe.decode(_opened(packed))
+    version, parts = _recipes().decode(_opened(packed))
     return Recipe(version, tuple([RecipePart(*structs.astuple(part)) for part in parts]))
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["main"]
 
@@ -10,15 +15,35 @@ __all__ = ["main"]
 def main() -> NoReturn:
     """Run the command line and leave with its exit code: 0, 1 a step failed, 2 bad input, 130 interrupted."""
     import gc
-    import sys
 
     # What a command makes, it needs to its end: looking for garbage in a plan of 10,000 steps is a quarter of its time.
     # Before ops run, it is looked for again.
     gc.disable()
+    code = 0
     try:
-        from memo.cli.program import run_program
-
-        code = run_program(sys.argv[1:])
+        code = _code_of(sys.argv[1:])
+        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is where the shell closed it
+            sys.stdout.flush()
     except KeyboardInterrupt:
         code = 130
+    except BrokenPipeError:
+        # Who was reading has seen enough. What is left in the buffer must not be complained about at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if gc.isenabled():
+        # What ops left in cycles is ended when Python leaves, as in any program.
+        gc.unfreeze()
+    else:
+        # No op has run: there is nothing for which Python need walk everything once more when it leaves.
+        gc.freeze()
     sys.exit(code)
+
+
+def _code_of(args: Sequence[str]) -> int:
+    if os.name == "posix" and "_MEMO_COMPLETE" not in os.environ:
+        from memo.cli.running import is_plain_run, run_plainly
+
+        if is_plain_run(args):
+            return run_plainly(args)
+    from memo.cli.program import run_program
+
+    return run_program(args)

@@ -52,6 +52,8 @@ def carry_out(
         if not plan.is_null:
             from memo.cli.undeclared import Undeclared, lint_hint
 
+            # What the plan is made of stays to the end, and need not be walked again and again.
+            gc.freeze()
             gc.enable()
             progress.undeclared = progress.undeclared or Undeclared(home, lint_hint(reference, home_option))
         progress.begin(plan, run_id)

@@ -7,8 +7,6 @@ import sys
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from memo.cli.text import styled, tell
 from memo.errors import ConfigError, MemoError, TargetError
 
@@ -21,20 +19,27 @@ _HOMELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
 
 def guarded(command: Callable[..., int | None]) -> Callable[..., int]:
     """Make a command's function give its exit code, whatever happens in it; it gets the option ``--debug``."""
+    import click
 
     @wraps(command)
     def call(*args: Any, debug: bool, **options: Any) -> int:
-        try:
-            return command(*args, **options) or 0
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise
-        except KeyboardInterrupt:
-            tell("interrupted")
-            return 130
-        except Exception as error:  # noqa: BLE001 - the last place where it can be told in the user's words
-            return _told(error, debug=debug)
+        passed_on = (click.ClickException, click.exceptions.Exit, click.Abort)
+        return attempted(lambda: command(*args, **options), debug=debug, passed_on=passed_on)
 
     return call
+
+
+def attempted(command: Callable[[], int | None], *, debug: bool, passed_on: tuple[type[Exception], ...] = ()) -> int:
+    """Call a command and give its exit code, whatever happens in it but what is to be told by others."""
+    try:
+        return command() or 0
+    except (BrokenPipeError, *passed_on):
+        raise
+    except KeyboardInterrupt:
+        tell("interrupted")
+        return 130
+    except Exception as error:  # noqa: BLE001 - the last place where it can be told in the user's words
+        return _told(error, debug=debug)
 
 
 def _told(error: Exception, *, debug: bool) -> int:

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from memo.cli.completing import complete_run
+from memo.cli.running import ALL_STEPS, forced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
-
-ALL_STEPS = "*"
-"""What ``--force`` stands for where it is given alone."""
 
 
 def _together(*decorators: Callable[[Any], Any]) -> Callable[[Function], Function]:
@@ -108,11 +106,6 @@ class WishCommand(click.Command):
                 raise
             ctx.params.clear()
             return super().parse_args(ctx, [f"--force={ALL_STEPS}" if arg == "--force" else arg for arg in args])
-
-
-def forced(given: str | None) -> bool | str:
-    """What ``--force`` asks for."""
-    return True if given == ALL_STEPS else given or False
 
 
 __all__ = [

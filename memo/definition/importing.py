@@ -20,7 +20,7 @@ from importlib.machinery import (
 )
 from typing import TYPE_CHECKING, Any
 
-from memo.ownership import owner_of_file
+from memo.ownership import OUR_FOLDERS, owner_of_file
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -37,7 +37,7 @@ class ExactSourceLoader(SourceFileLoader):
 
 
 def _exact_finder(path: str) -> FileFinder:
-    if owner_of_file(path + os.sep) != "user" or not os.path.isdir(path or "."):
+    if not _may_be_edited(path) or not os.path.isdir(path or "."):
         raise ImportError("not a folder of the user's")
     return FileFinder(
         path,
@@ -51,7 +51,15 @@ def import_exactly() -> None:
     """From now on import the user's modules by their exact stamp. Doing it twice does nothing more."""
     if _exact_finder not in sys.path_hooks:
         sys.path_hooks.insert(0, _exact_finder)
-        sys.path_importer_cache.clear()
+        # What was found out of other folders is kept: to list them all again takes longer than the user's imports.
+        for path in filter(_may_be_edited, [*sys.path_importer_cache]):
+            del sys.path_importer_cache[path]
+
+
+def _may_be_edited(path: str) -> bool:
+    """Whether a folder is the user's own. Not that of a checkout of memo: its ``.pyc`` files serve every program."""
+    folder = path + os.sep
+    return owner_of_file(folder) == "user" and not folder.startswith(OUR_FOLDERS)
 
 
 def module_of_file(path: str) -> ModuleType:

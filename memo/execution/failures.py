@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from memo.errors import MemoError
 from memo.events import ErrorInfo
+from memo.ownership import OUR_FOLDERS
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-_OUR_FOLDERS = tuple(
-    os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), name) + os.sep
-    for name in ("memo", "iomanagers", "strategies", "memo_iomanagers", "memo_strategies")
-)
-
 
 def is_our_frame(filename: str) -> bool:
     """Whether a frame of this file is memo's own."""
-    return filename.startswith(_OUR_FOLDERS)
+    return filename.startswith(OUR_FOLDERS)
 
 
 def error_info(error: BaseException) -> ErrorInfo:

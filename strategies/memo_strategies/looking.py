@@ -34,7 +34,7 @@ REFLECTIVE = {
 }
 """Attributes through which code can see what otherwise does not count, with what they show."""
 
-_DUNDERS = re.compile(r"__[a-z]+(?:_[a-z]+)*__")
+_DUNDERS = r"__[a-z]+(?:_[a-z]+)*__"
 
 
 def looked_at_by(text: object) -> int:
@@ -46,7 +46,7 @@ def looked_at_by(text: object) -> int:
     if type(text) is not str or "__" not in text:
         return 0
     flags = 0
-    for name in _DUNDERS.findall(text):
+    for name in re.findall(_DUNDERS, text):
         flags |= REFLECTIVE.get(name, 0)
     return flags
 

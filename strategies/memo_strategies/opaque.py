@@ -64,7 +64,7 @@ _SEEN_WHOLE = frozenset({
 _OF_THE_PROCESS = frozenset({"_pid", "pid"})
 """Attributes by which clients notice that their process was forked."""
 
-_MADE_ANEW = re.compile(r"[0-9a-f]{8}[0-9a-f-]*")
+_MADE_ANEW = r"[0-9a-f]{8}[0-9a-f-]*"
 """What clients call themselves by, in private attributes whose names end with ``id``."""
 
 _FUNCTIONS = ids(FunctionType, BuiltinFunctionType, MethodType)
@@ -201,7 +201,7 @@ def _is_of_the_process(name: str, value: Any) -> bool:
         return True
     if not name.startswith("_") or not name.endswith("id"):
         return False
-    return type_label(value) == "uuid.UUID" or (type(value) is str and _MADE_ANEW.fullmatch(value) is not None)
+    return type_label(value) == "uuid.UUID" or (type(value) is str and re.fullmatch(_MADE_ANEW, value) is not None)
 
 
 def is_program(name: str, value: Any) -> bool:

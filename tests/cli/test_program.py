@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING
 
 import click
 import pytest
 
 from memo.cli.program import COMMANDS
+from memo.cli.run import run
+from memo.cli.running import is_plain_run, run_target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,12 +64,76 @@ def test_help_of_a_command_imports_no_engine() -> None:
 
 HEAVY = {"rich", "duckdb", "pyarrow", "fsspec", "numpy", "pandas", "yaml", "json", "tempfile", "asyncio", "subprocess"}
 
+NEEDED_LATER = {
+    "concurrent",
+    "difflib",
+    "fcntl",
+    "heapq",
+    "logging",
+    "pathlib",
+    "shlex",
+    "shutil",
+    "tomllib",
+    "traceback",
+    "urllib",
+    "memo.catalog.failures",
+    "memo.catalog.housekeeping",
+    "memo.catalog.outside",
+    "memo.catalog.reading",
+    "memo.catalog.sharing",
+    "memo.catalog.standing",
+    "memo.cli.config_files",
+    "memo.cli.undeclared",
+    "memo.contracts.sharing",
+    "memo.definition.selection",
+    "memo.execution.claims",
+    "memo.execution.failures",
+    "memo.execution.keeping",
+    "memo.execution.logs",
+    "memo.execution.processes",
+    "memo.execution.retries",
+    "memo.execution.shared_claims",
+    "memo.execution.sharing",
+    "memo.execution.step",
+    "memo.execution.streams",
+    "memo.execution.watching",
+    "memo.project.reexecution",
+    "memo_iomanagers.storing",
+    "memo_iomanagers.stored",
+    "memo_iomanagers.writing",
+}
+"""What a run needs once a step runs, is asked for, or goes wrong."""
 
-def test_a_run_with_nothing_to_do_imports_nothing_heavy(daily: Workspace, ok: Memo) -> None:
+
+def test_a_run_with_nothing_to_do_imports_nothing_heavy_and_nothing_that_it_needs_only_later(
+    daily: Workspace, ok: Memo
+) -> None:
     ok("run", "daily.py")
     program = "import sys; from memo.cli.program import run_program; run_program(sys.argv[1:]); print(*sys.modules)"
     done = daily.python("-c", program, "run", "daily.py")
-    assert not HEAVY & set(done.stdout.splitlines()[-1].split())
+    assert not (HEAVY | NEEDED_LATER) & set(done.stdout.splitlines()[-1].split())
+
+
+def test_a_run_without_options_needs_no_parser(daily: Workspace, ok: Memo) -> None:
+    ok("run", "daily.py")
+    program = (
+        "import sys\nfrom memo.cli import main\ntry:\n    main()\nexcept SystemExit as end:\n"
+        "    assert not end.code\nprint(*sys.modules)"
+    )
+    done = daily.python("-c", program, "run", "daily.py")
+    modules = set(done.stdout.splitlines()[-1].split())
+    assert not (HEAVY | NEEDED_LATER | {"click", "gettext", "memo.cli.program", "memo.cli.options"}) & modules
+
+
+def test_a_run_without_options_is_the_run_that_the_parser_would_make() -> None:
+    assert is_plain_run(["run", "x.py"])
+    assert not any(map(is_plain_run, (["run"], ["run", "-h"], ["plan", "x.py"], ["run", "x.py", "-v"], [])))
+    parsed = run.make_context("run", ["x.py"]).params
+    assert (parsed.pop("target"), parsed.pop("debug")) == ("x.py", False)
+    left_out = {
+        name: each.default for name, each in signature(run_target).parameters.items() if each.kind is each.KEYWORD_ONLY
+    }
+    assert parsed == left_out
 
 
 def cpu_ms(command: list[str]) -> float:
