@@ -15,7 +15,7 @@ from memo.contracts.executor import Address
 from memo.contracts.run_store import Materialization
 from memo.hashing import digest
 from memo.planning import Reason, lacks_input
-from memo.versioning import content_key, recipe_of
+from memo.versioning import Recipes, content_key, recipe_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,6 +94,7 @@ class RunOutputs:
         self._recorder = recorder
         self._shared = None if shared is None else set(shared)
         self._digests: dict[str, Mapping[str, str | None]] = dict(plan.digests)
+        self._recipes = Recipes(plan.versions) if plan.versions is not None else None
 
     # What a step that is to run asks
 
@@ -193,6 +194,7 @@ class RunOutputs:
         """
         versions, step = self._plan.versions, self._job.steps[key]
         assert versions is not None
+        assert self._recipes is not None
         assert self._shared is not None
         made_of = self.content_key(key)
         is_torn = key in self._plan.forced
@@ -216,7 +218,7 @@ class RunOutputs:
                 version,
                 versions.steps[key].local_key,
                 made_of,
-                recipe_of(key, versions, texts),
+                self._recipes.of(key, texts),
                 found.seconds,
                 found.started_at,
             ),
@@ -258,8 +260,8 @@ class RunOutputs:
         version = local_key = made_of = None
         recipe: Recipe | None = None
         texts: dict[str, str] = {}
-        if versions is not None:
-            recipe = recipe_of(key, versions, texts)
+        if versions is not None and self._recipes is not None:
+            recipe = self._recipes.of(key, texts)
             if planned.reason is not Reason.NOT_MEMOIZABLE:
                 version, local_key, made_of = planned.version, versions.steps[key].local_key, self.content_key(key)
         made = Materialization(

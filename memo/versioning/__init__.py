@@ -1,6 +1,6 @@
 """Version: job and strategy to a version for every resource, step and output."""
 
-from memo.versioning.recipes import recipe_of, shown_value
+from memo.versioning.recipes import Recipes, recipe_of, shown_value
 from memo.versioning.resolution import op_versions, resolve_versions, strategy_of
 from memo.versioning.stamps import UNREACHED, Stamps, looks_now, value_of
 from memo.versioning.versions import OpVersion, ResourceVersion, StepVersion, Versions, content_key, output_version
@@ -8,6 +8,7 @@ from memo.versioning.versions import OpVersion, ResourceVersion, StepVersion, Ve
 __all__ = [
     "UNREACHED",
     "OpVersion",
+    "Recipes",
     "ResourceVersion",
     "Stamps",
     "StepVersion",

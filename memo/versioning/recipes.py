@@ -41,38 +41,65 @@ def recipe_of(step_key: str, versions: Versions, texts: dict[str, str] | None = 
         versions: Of its job.
         texts: Where given, the source text of every part is read now and put here by its digest.
     """
-    step = versions.steps[step_key]
-    parts = _code_parts("code", "", step.op.code, texts)
-    for code in step.op.besides:
-        parts += _code_parts("code", "", code, texts)
-    parts += _config_parts("config", "", step.op.config, step.op.environment)
-    parts += _source_parts("", step.sources)
-    for key in versions.required(step.reached):
-        found = versions.resources[key]
-        for code in (found.code, *found.besides):
-            parts += _code_parts("resource", f"{key}: ", code, texts)
-        parts += _source_parts(f"{key}: ", found.sources)
-        parts += _config_parts("resource", f"{key}: config", found.config, found.environment)
-        if found.shown is not None:
-            parts.append(RecipePart("resource", f"{key}: value", found.code.version, found.shown))
-        parts.append(
-            RecipePart("resource", f"{key}: requires", digest("requires", *found.requires), ", ".join(found.requires))
-        )
-    for name, origin in step.step.inputs.items():
-        if type(origin) is FromOutput:
-            parts.append(_upstream_part(name, origin, versions))
-        elif type(origin) is FromList:
-            for index, member in enumerate(origin.members):
-                label = f"{name}[{index}]"
-                if type(member) is FromOutput:
-                    parts.append(_upstream_part(label, member, versions))
-                else:
-                    assert step.members is not None
-                    parts.append(RecipePart("input", label, step.members[name, index], "a value"))
-    for name, value in step.values:
-        known = value if type(value) is GivenValue else GivenValue(value_digest(value), shown_value(value))
-        parts.append(RecipePart("input", name, known.digest, known.shown))
-    return Recipe(step.version, tuple(_told_apart(parts)))
+    return Recipes(versions).of(step_key, texts)
+
+
+class Recipes:
+    """Takes the versions of a job's steps apart, code that many of them have in common once.
+
+    Args:
+        versions: Of the job.
+    """
+
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
+        self._code: dict[tuple[int, str, bool], tuple[list[RecipePart], dict[str, str]]] = {}
+        """The parts and the texts, by what the strategy said of the code, which the versions keep alive."""
+
+    def of(self, step_key: str, texts: dict[str, str] | None = None) -> Recipe:
+        """Take the version of one step apart, as `recipe_of`."""
+        versions = self._versions
+        step = versions.steps[step_key]
+        parts = list(self._code_parts("code", "", step.op.code, texts))
+        for code in step.op.besides:
+            parts += self._code_parts("code", "", code, texts)
+        parts += _config_parts("config", "", step.op.config, step.op.environment)
+        parts += _source_parts("", step.sources)
+        for key in versions.required(step.reached):
+            found = versions.resources[key]
+            for code in (found.code, *found.besides):
+                parts += self._code_parts("resource", f"{key}: ", code, texts)
+            parts += _source_parts(f"{key}: ", found.sources)
+            parts += _config_parts("resource", f"{key}: config", found.config, found.environment)
+            if found.shown is not None:
+                parts.append(RecipePart("resource", f"{key}: value", found.code.version, found.shown))
+            requires = digest("requires", *found.requires)
+            parts.append(RecipePart("resource", f"{key}: requires", requires, ", ".join(found.requires)))
+        for name, origin in step.step.inputs.items():
+            if type(origin) is FromOutput:
+                parts.append(_upstream_part(name, origin, versions))
+            elif type(origin) is FromList:
+                for index, member in enumerate(origin.members):
+                    label = f"{name}[{index}]"
+                    if type(member) is FromOutput:
+                        parts.append(_upstream_part(label, member, versions))
+                    else:
+                        assert step.members is not None
+                        parts.append(RecipePart("input", label, step.members[name, index], "a value"))
+        for name, value in step.values:
+            known = value if type(value) is GivenValue else GivenValue(value_digest(value), shown_value(value))
+            parts.append(RecipePart("input", name, known.digest, known.shown))
+        return Recipe(step.version, tuple(_told_apart(parts)))
+
+    def _code_parts(self, kind: str, prefix: str, code: CodeVersion, texts: dict[str, str] | None) -> list[RecipePart]:
+        at = (id(code), prefix, texts is None)
+        if at not in self._code:
+            read: dict[str, str] = {}
+            self._code[at] = (_code_parts(kind, prefix, code, None if texts is None else read), read)
+        parts, read = self._code[at]
+        if texts is not None:
+            texts.update(read)
+        return parts
 
 
 def _upstream_part(name: str, source: FromOutput, versions: Versions) -> RecipePart:
@@ -108,10 +135,11 @@ def _source_parts(prefix: str, sources: Iterable[ReadSource]) -> list[RecipePart
 
 
 def _code_parts(kind: str, prefix: str, code: CodeVersion, texts: dict[str, str] | None) -> list[RecipePart]:
-    if not code.parts:
+    parts = tuple(code.parts)
+    if not parts:
         return [RecipePart(kind, f"{prefix}version", code.version, code.version)]
     found: list[RecipePart] = []
-    for part in code.parts:
+    for part in parts:
         text = part.source() if texts is not None and part.source is not None else None
         name = None
         if text is not None and texts is not None:
@@ -136,6 +164,8 @@ def _config_parts(
         at: Where the value stands in the config.
         is_made: Whether it is an attribute of an object, which may have been made of any that its class was given.
     """
+    if value is None:
+        return []
     fields = getattr(type(value), "__struct_fields__", None) or getattr(type(value), "__dataclass_fields__", None)
     within = [each for each in environment if not at or each.path == at or each.path.startswith((f"{at}.", f"{at}["))]
     if fields is not None:
@@ -154,8 +184,6 @@ def _config_parts(
                 is_made=is_made,
             )
         ]
-    if value is None:
-        return []
     try:
         found = value_digest(value)
     except UnencodableError:

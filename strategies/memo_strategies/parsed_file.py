@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+from functools import cached_property
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
-from memo_strategies.code_cache import content_key
 from memo_strategies.code_objects import constant_token, nested_code
 from memo_strategies.code_reader import summarise
 from memo_strategies.introspect import ATOMS, class_dict, class_qualname
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""The fields of statements, and of what they consist of, that hold statements: definitions are found nowhere else."""
 
 
 def parse_file(text: str, path: str) -> ParsedFile | None:
@@ -20,7 +24,8 @@ def parse_file(text: str, path: str) -> ParsedFile | None:
     if not text:
         return None
     try:
-        return ParsedFile(text, ast.parse(text), compile(text, path, "exec", dont_inherit=True))
+        tree = ast.parse(text)
+        return ParsedFile(text, tree, compile(tree, path, "exec", dont_inherit=True))
     except (SyntaxError, ValueError, RecursionError):
         return None
 
@@ -33,17 +38,19 @@ class ParsedFile:
         self._codes: dict[str, list[CodeType]] = {}
         for each in nested_code(code):
             self._codes.setdefault(each.co_qualname, []).append(each)
-        # Lines and classes, not the tree: it takes a hundred times the room of its text.
-        self._definitions: dict[tuple[int, str], tuple[int, int | None]] = {}
+        self._ends: dict[tuple[int, str], int] = {}
+        """The last line of every function and class, by its first one and its qualified name."""
         self._classes: dict[str, list[ast.ClassDef]] = {}
-        for name, node in _definitions(tree, ""):
-            first = _first_line(node)
-            self._definitions[first, name] = first, node.end_lineno
+        for name, node in _definitions(tree.body, ""):
+            self._ends[_first_line(node), name] = node.end_lineno or node.lineno
             if isinstance(node, ast.ClassDef):
                 self._classes.setdefault(name, []).append(node)
-        self._statements = sorted(
-            ((node.lineno, node.end_lineno or node.lineno) for node in ast.walk(tree) if isinstance(node, ast.stmt)),
-        )
+
+    @cached_property
+    def _statements(self) -> list[tuple[int, int]]:
+        """The first and the last line of every statement: few files are ever asked, and the tree is not kept."""
+        found = (node for node in ast.walk(ast.parse("".join(self._lines))) if isinstance(node, ast.stmt))
+        return sorted((node.lineno, node.end_lineno or node.lineno) for node in found)
 
     def text_of(self, code: CodeType) -> str | None:
         """The lines that compile to this code."""
@@ -51,9 +58,9 @@ class ParsedFile:
         if not found:
             return None
         nearest = min(found, key=lambda each: abs(each.co_firstlineno - code.co_firstlineno))
-        lines = self._definitions.get((nearest.co_firstlineno, nearest.co_qualname))
-        if lines is not None:
-            return self._between(*lines)
+        end = self._ends.get((nearest.co_firstlineno, nearest.co_qualname))
+        if end is not None:
+            return self._between(nearest.co_firstlineno, end)
         # A lambda or a comprehension: the innermost statement around it.
         around = [each for each in self._statements if each[0] <= nearest.co_firstlineno <= each[1]]
         return self._between(*max(around)) if around else None
@@ -83,13 +90,13 @@ class ParsedFile:
 
     def _same(self, code: CodeType) -> list[CodeType]:
         """The code objects of the file that are this one, wherever they stand."""
-        candidates = self._codes.get(code.co_qualname, [])
-        content = content_key(code)
-        found = [each for each in candidates if content_key(each) == content] if content is not None else []
-        if found:  # as is, unless its layout changed
+        named = self._codes.get(code.co_qualname, [])
+        # Nearly always it is the same to the last line; what was moved or laid out anew since is told by what it does.
+        found = [each for each in named if each == code]
+        if found:
             return found
         wanted = summarise(code).named_hash
-        return [each for each in candidates if summarise(each).named_hash == wanted]
+        return [each for each in named if summarise(each).named_hash == wanted]
 
     def _between(self, first: int, last: int | None) -> str:
         return "".join(self._lines[first - 1 : last])
@@ -105,14 +112,15 @@ def _first_line(node: Any) -> int:
     return int(min([node.lineno, *[each.lineno for each in getattr(node, "decorator_list", ())]]))
 
 
-def _definitions(tree: ast.AST, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Every function and class of a file, with its qualified name."""
-    for node in ast.iter_child_nodes(tree):
+def _definitions(statements: Iterable[Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """Every function and class within statements, with its qualified name."""
+    for node in statements:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield prefix + node.name, node
-            yield from _definitions(node, f"{prefix}{node.name}.<locals>.")
+            yield from _definitions(node.body, f"{prefix}{node.name}.<locals>.")
         elif isinstance(node, ast.ClassDef):
             yield prefix + node.name, node
-            yield from _definitions(node, f"{prefix}{node.name}.")
+            yield from _definitions(node.body, f"{prefix}{node.name}.")
         else:
-            yield from _definitions(node, prefix)
+            for within in _BLOCKS:
+                yield from _definitions(getattr(node, within, ()), prefix)

@@ -15,6 +15,8 @@ from memo_strategies.introspect import class_dict
 from memo_strategies.showing import short_repr
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from memo_strategies.graph import Node
     from memo_strategies.source_text import SourceTexts
 
@@ -40,6 +42,9 @@ class Parts(Sequence[CodePart]):
 
     def __len__(self) -> int:
         return len(self._parts())
+
+    def __iter__(self) -> Iterator[CodePart]:
+        return iter(self._parts())
 
     @overload
     def __getitem__(self, index: int) -> CodePart: ...
