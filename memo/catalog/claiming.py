@@ -30,6 +30,13 @@ AND NOT EXISTS (SELECT 1 FROM replacing WHERE replacing.version = materializatio
 ORDER BY id DESC LIMIT 1
 """
 
+_MADE_OF_MANY = """
+SELECT DISTINCT key.value
+FROM json_each(?) AS key JOIN materializations ON materializations.version = key.value
+WHERE materializations.id > ? AND run_id <> ?
+AND NOT EXISTS (SELECT 1 FROM replacing WHERE replacing.version = materializations.version)
+"""
+
 _PUT = """
 INSERT OR REPLACE INTO claims (version, run_id, step_key, host, pid, pid_started, lease_until, since)
 VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM materializations))
@@ -69,19 +76,20 @@ def claim(connection: Connection, wanted: Claim, since: int | None, gone: Claim 
         made = connection.execute(_MADE, (wanted.version, since, wanted.run_id)).fetchone()
         if made is not None:
             return Made(*made)
-    connection.execute(
-        _PUT,
-        (
-            wanted.version,
-            wanted.run_id,
-            wanted.step_key,
-            wanted.host,
-            wanted.pid,
-            wanted.pid_started,
-            wanted.lease_until,
-        ),
-    )
+    connection.execute(_PUT, astuple(wanted))
     return wanted
+
+
+def claim_free(connection: Connection, wanted: Sequence[Claim], since: int | None) -> set[str]:
+    """Do what `RunStore.claim_free` says."""
+    versions = as_array([each.version for each in wanted])
+    taken = {version for version, *_ in connection.execute(_HOLDERS, (versions,))}
+    if since is not None:
+        made = connection.execute(_MADE_OF_MANY, (versions, since, wanted[0].run_id))
+        taken |= {version for (version,) in made}
+    free = [each for each in wanted if each.version not in taken]
+    connection.executemany(_PUT, [astuple(each) for each in free])
+    return {each.version for each in free}
 
 
 def _of_one_run(one: Claim, other: Claim) -> bool:

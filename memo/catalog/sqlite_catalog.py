@@ -204,6 +204,10 @@ class Catalog:
         """Claim a version that is about to be run, in one transaction; see `RunStore.claim`."""
         return self._database.write(lambda connection: claiming.claim(connection, wanted, since, gone))
 
+    def claim_free(self, wanted: Sequence[Claim], *, since: int | None) -> Collection[str]:
+        """Claim those versions that nothing speaks against, in one transaction; see `RunStore.claim_free`."""
+        return self._database.write(lambda connection: claiming.claim_free(connection, wanted, since))
+
     def claims(self, versions: Sequence[str]) -> Mapping[str, Claim]:
         """The claims that there are on these versions, whatever they are worth."""
         return self._database.ask(lambda connection: claiming.claims(connection, versions), {}) if versions else {}

@@ -447,6 +447,18 @@ class RunStore(History, Protocol):
         """
         ...
 
+    def claim_free(self, wanted: Sequence[Claim], *, since: int | None) -> Collection[str]:
+        """Claim many versions that are about to be run, in one transaction, those that nothing speaks against.
+
+        Args:
+            wanted: The claims to make.
+            since: As of `claim`.
+
+        Returns:
+            The versions that are claimed now. The others have been claimed, or made, by another: `claim` tells by whom.
+        """
+        ...
+
     def claims(self, versions: Sequence[str]) -> Mapping[str, Claim]:
         """The claims that there are on these versions, whatever they are worth."""
         ...

@@ -3,10 +3,14 @@
 A step is claimed when it could start, and never while something else is waited for: so no two runs wait for each other.
 The claim of a run whose process is gone from this machine is worth nothing at once; that of one that hangs, or of which
 nothing can be seen from here, when its lease has run out.
+
+Where steps take next to no time, those that could start too are claimed with the one that does: as many as will have
+begun in a moment, if they go on like those before. Where they do not, they are given back.
 """
 
 from __future__ import annotations
 
+from threading import Lock
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
@@ -36,6 +40,10 @@ _FIRST_LOOK_ELSEWHERE = 0.5
 _LONGEST_LOOK_ELSEWHERE = 3.0
 _SLOWER = 1.5
 """Seconds between two looks at what others run, here and in other homes, and how they grow."""
+
+_AHEAD_SECONDS = 0.05
+_MOST_AHEAD = 100
+"""For how long steps are claimed before they start, and how many at most."""
 
 _WORTH_TELLING = 0.2
 """Seconds of waiting before it is told of: what has run is recorded in batches, and nearly all waits are for that."""
@@ -81,6 +89,9 @@ class Claims:
         now: Seconds since 1970.
     """
 
+    _runs = 0
+    """How many there have been in this process."""
+
     def __init__(
         self,
         store: RunStore,
@@ -106,6 +117,14 @@ class Claims:
         self._clock = clock
         self._now = now
         self._mine: set[str] = set()
+        self._ahead: set[str] = set()
+        """What is claimed and has not started."""
+        self._changing_ahead = Lock()
+        self._began = 0
+        """How many steps have started since something was claimed last."""
+        self._claimed_at = self._clock()
+        Claims._runs += 1
+        self._runs_known = Claims._runs
         self._renew_at = 0.0
         self._waiting: dict[str, _Waiting] = {}
         self._look_at = 0.0
@@ -115,7 +134,15 @@ class Claims:
         self._look_elsewhere_at = 0.0
         self._pause_elsewhere = _FIRST_LOOK_ELSEWHERE
 
-    def take(self, key: str, version: str, since: int | None, *, shares: bool = False) -> Claim | Made | None:
+    def take(
+        self,
+        key: str,
+        version: str,
+        since: int | None,
+        *,
+        shares: bool = False,
+        next_up: Callable[[int], Iterable[tuple[str, str]]] | None = None,
+    ) -> Claim | Made | None:
         """Claim a step's version just before it starts.
 
         Args:
@@ -123,24 +150,21 @@ class Claims:
             version: Its version.
             since: The mark after which it may have been made by another run; None where that is no reason not to run.
             shares: Whether runs of other homes may want it too.
+            next_up: Gives so many steps at most that could start after it, with their versions: of the same `since`,
+                and no other home may want them.
 
         Returns:
             None where the step is to run; the claim that it waits for, until `look` gives it back; or which run has
             made it meanwhile.
         """
-        self._process = self._process or this_process()
+        if self._begin(version) and not shares:
+            return None
+        if next_up is not None and not shares and self._take_ahead(key, version, since, next_up):
+            return None
         gone: Claim | None = None
         while True:
             now = self._now()
-            wanted = Claim(
-                version,
-                self._run_id,
-                key,
-                self._process.host,
-                self._process.pid,
-                self._process.started,
-                now + self._lease,
-            )
+            wanted = self._claim(key, version, now)
             answer = self._store.claim(wanted, since=since, gone=gone)
             if isinstance(answer, Made):
                 return answer
@@ -148,6 +172,8 @@ class Claims:
                 if not self._mine:
                     self._renew_at = now + self._lease / _RENEWALS
                 self._mine.add(version)
+                self._began = 1
+                self._claimed_at = self._clock()
                 return self._take_elsewhere(key, wanted) if shares else None
             if answer.run_id in self._within:
                 return None
@@ -155,6 +181,55 @@ class Claims:
                 self._wait(key, answer)
                 return answer
             gone = answer
+
+    def _claim(self, key: str, version: str, now: float) -> Claim:
+        process = self._process = self._process or this_process()
+        return Claim(version, self._run_id, key, process.host, process.pid, process.started, now + self._lease)
+
+    def _begin(self, version: str) -> bool:
+        """Start a step that was claimed ahead; False where it was not, or may have been made by a step's own run."""
+        with self._changing_ahead:
+            if self._runs_known != Claims._runs:
+                self._runs_known = Claims._runs
+                self._give_back()
+            if version not in self._ahead:
+                return False
+            self._ahead.discard(version)
+            self._mine.add(version)
+            self._began += 1
+            return True
+
+    def _take_ahead(
+        self, key: str, version: str, since: int | None, next_up: Callable[[int], Iterable[tuple[str, str]]]
+    ) -> bool:
+        """Claim a step with those that will start in a moment; False where something speaks against it."""
+        passed = self._clock() - self._claimed_at
+        room = int(min(self._began * _AHEAD_SECONDS / passed, _MOST_AHEAD)) if passed > 0 else 0
+        if room < 2:
+            return False
+        now = self._now()
+        steps = {version: key}
+        for other, theirs in next_up(room - 1):
+            steps.setdefault(theirs, other)
+        with self._changing_ahead:
+            wanted = [self._claim(each, theirs, now) for theirs, each in steps.items() if theirs not in self._ahead]
+            self._ahead.update(self._store.claim_free(wanted, since=since))
+            self._began = 0
+            self._claimed_at = self._clock()
+        if not self._mine:
+            self._renew_at = now + self._lease / _RENEWALS
+        return self._begin(version)
+
+    def give_back_if_due(self) -> None:
+        """Give back what was claimed ahead and should have started by now."""
+        if self._ahead and self._clock() - self._claimed_at >= _AHEAD_SECONDS:
+            with self._changing_ahead:
+                self._give_back()
+
+    def _give_back(self) -> None:
+        if self._ahead:
+            self._store.release_claims(self._run_id, self._ahead)
+            self._ahead.clear()
 
     def _take_elsewhere(self, key: str, wanted: Claim) -> Claim | None:
         """Claim for all homes what has been claimed in this one; while another home has it, this one's claim stays."""
@@ -192,7 +267,8 @@ class Claims:
 
     def close(self) -> None:
         """End all claims that are left, as after an interrupt."""
-        left, self._mine = self._mine, set()
+        left = self._mine | self._ahead
+        self._mine, self._ahead = set(), set()
         if self._shared is not None:
             self._shared.close()
         if left:

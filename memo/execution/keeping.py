@@ -46,6 +46,7 @@ class Keeper:
         while not self._ended.wait(self._tick):
             try:
                 self._claims.renew_if_due()
+                self._claims.give_back_if_due()
                 self._recorder.write_if_due()
             except HomeError:
                 # The run itself finds out when it writes, and ends with it.

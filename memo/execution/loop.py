@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, partial
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from memo.planning import Reason, Verdict
 from memo.tags import PRIORITY_TAG, whole_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from memo.contracts.executor import Executor, StepOutcome
     from memo.contracts.run_store import History
@@ -296,14 +296,12 @@ class RunLoop:
     def _let_run(self, key: str) -> bool:
         """Claim a step that other runs may want too. False where one of them is running it, or has made it."""
         planned, step = self.plan.steps[key], self.job.steps[key]
-        if self.claims is None or planned.version is None or planned.reason is Reason.NOT_MEMOIZABLE:
-            return True
-        if not self.storage.is_shared(step):
+        if self.claims is None or planned.version is None or not self._may_be_wanted(key):
             return True
         while True:
-            since = None if planned.reason is Reason.FORCED else self._marks.get(key, self.plan.mark)
+            since = self._mark_of(key)
             shares = self.outputs.may_share(key)
-            answer = self.claims.take(key, planned.version, since, shares=shares)
+            answer = self.claims.take(key, planned.version, since, shares=shares, next_up=partial(self._next_up, since))
             if answer is None:
                 return not shares or since is None or not self._made_elsewhere(key, planned.version)
             if isinstance(answer, Claim):
@@ -314,6 +312,25 @@ class RunLoop:
                 self._reused_meanwhile(key, planned.version, f"run {answer.run_id}")
                 return False
             self._marks[key] = answer.mark
+
+    def _may_be_wanted(self, key: str) -> bool:
+        """Whether other runs may want what a step gives."""
+        planned = self.plan.steps[key]
+        if planned.version is None or planned.reason is Reason.NOT_MEMOIZABLE:
+            return False
+        return self.storage.is_shared(self.job.steps[key])
+
+    def _mark_of(self, key: str) -> int | None:
+        """The mark after which a step may have been made by another run; None where it is to run anyway."""
+        return None if self.plan.steps[key].reason is Reason.FORCED else self._marks.get(key, self.plan.mark)
+
+    def _next_up(self, since: int | None, most: int) -> Iterator[tuple[str, str]]:
+        """Steps that will start soon, and nothing but their turn is waited for, with their versions."""
+        for _, _, key in self._ready[:most]:
+            version = self.plan.steps[key].version
+            if version is not None and self._may_be_wanted(key) and self._mark_of(key) == since:
+                if not self.outputs.may_share(key):
+                    yield key, version
 
     def _made_elsewhere(self, key: str, version: str) -> bool:
         """Reuse a step that another home has made since the plan was; asked once it is claimed for all homes."""
