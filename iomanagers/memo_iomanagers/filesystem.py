@@ -96,7 +96,7 @@ class FsIOManager(InventoryIOManager):
     def _storer(self) -> Storer:
         from memo_iomanagers.storing import Storer
 
-        return Storer(self._place, self._journal, encoding=self._encoding, key=self._key)
+        return Storer(self._place, self._journal, encoding=self._encoding, key=self._key, know=self._finder.know)
 
     def shares_between_processes(self) -> bool:
         """Whether other processes can load what this one stores; not from a ``memory://`` URL."""
@@ -135,7 +135,6 @@ class FsIOManager(InventoryIOManager):
         raw, manifest, file = found
         encoding = encoding_named(manifest.encoding)
         path = file_of(output, manifest)
-        name = self._place.full_name(path)
         with file:
             stored = finder.stored(path, manifest, file)
             try:
@@ -144,7 +143,7 @@ class FsIOManager(InventoryIOManager):
                 raise finder.not_read(output, path, error) from error
             if wrong:
                 finder.set_aside(output, raw)
-                raise lost(output, f"{name} {wrong}")
+                raise lost(output, f"{stored.name} {wrong}")
             try:
                 return encoding.load(stored, manifest.form, context.dagster_type)
             except MemoryError:
@@ -154,8 +153,8 @@ class FsIOManager(InventoryIOManager):
                 if is_lost:
                     if encoding.has_side_files:
                         finder.set_aside(output, raw)  # what is wrong is in a file beside it
-                    raise lost(output, f"{name} {what}") from error
-                raise StorageError(f"{name} {what}", where=where_of(output)) from error
+                    raise lost(output, f"{stored.name} {what}") from error
+                raise StorageError(f"{stored.name} {what}", where=where_of(output)) from error
 
     def has_output(self, context: OutputContext) -> bool:
         """Say whether the output is stored.

@@ -12,7 +12,7 @@ from memo_iomanagers import manifest as manifests
 from memo_iomanagers.encodings import encoding_named
 from memo_iomanagers.manifest import data_of, file_of
 from memo_iomanagers.naming import MANIFEST, address_of, data_path, manifest_path
-from memo_iomanagers.places import NOT_THERE, aside_of, reason
+from memo_iomanagers.places import NOT_THERE, SMALL, aside_of, reason
 from memo_iomanagers.signing import SignatureError
 from memo_iomanagers.telling import REMEDY, lost, where_of
 
@@ -46,6 +46,10 @@ class UntrustedError(OutputLostError):
         self.reason = reason
 
 
+_MOST_KNOWN = 2000
+"""Manifests kept of what has been stored last: nearly all of it is read soon, or never."""
+
+
 class Finder:
     """Finds what is stored at one place, and sets aside what is not whole.
 
@@ -65,6 +69,14 @@ class Finder:
         self._readable = readable
         self._key = key
         self._verify = verify
+        self._known: dict[str, tuple[bytes, Manifest]] = {}
+        """By the address of an output, its manifest as it was written and as it reads."""
+
+    def know(self, address: str, raw: bytes, manifest: Manifest) -> None:
+        """Remember a manifest that has just been written: as long as its file holds it, it need not be decoded."""
+        if len(self._known) >= _MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+        self._known[address] = (raw, manifest)
 
     def follow(
         self,
@@ -130,6 +142,9 @@ class Finder:
             UntrustedError: The key did not sign it.
             OutputLostError: It is not whole, or not that of this output.
         """
+        known = self._known.get(address)
+        if known is not None and known[0] == raw:
+            return known[1]
         try:
             return manifests.decode(raw, context, address, encodings=self._readable, key=self._key)
         except SignatureError as error:
@@ -156,6 +171,8 @@ class Finder:
 
     def differing(self, manifest: Manifest, file: BufferedIOBase, stored: Stored) -> str | None:
         """Say in what an open data file is not what its manifest tells, as the end of a sentence."""
+        if manifest.value is not None:
+            return None  # it is a part of a manifest that is whole
         size = file.seek(0, os.SEEK_END)
         if size != manifest.size:
             return _other_size(size, manifest)
@@ -163,6 +180,7 @@ class Finder:
             return _other_than_signed(manifest, stored)
         untouched = (
             manifest.mtime_ns is not None
+            and size >= SMALL
             and not self._place.remote
             and os.fstat(file.fileno()).st_mtime_ns == manifest.mtime_ns
         )

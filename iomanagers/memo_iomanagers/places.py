@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from io import BufferedIOBase
 
-__all__ = ["NOT_THERE", "Place", "View", "WritableFile", "aside_of", "place_at", "reason"]
+__all__ = ["NOT_THERE", "SMALL", "Place", "View", "WritableFile", "aside_of", "place_at", "reason"]
 
 NOT_THERE = (FileNotFoundError, NotADirectoryError)
 """What a place raises of a file that is not there: a folder on the way to it may be a file."""
+
+SMALL = 64 * 1024
+"""Bytes below which a file is read rather than mapped, and its digest always compared."""
 
 _REASONS = {
     errno.ENOSPC: "no space is left there",

@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from memo.hashing import Hasher
 from memo_iomanagers.naming import SIDE
+from memo_iomanagers.places import SMALL
 
 if TYPE_CHECKING:
     from io import BufferedIOBase
 
     from memo_iomanagers.places import Place
 
-__all__ = ["SMALL", "Stored", "digest_of", "new_sha256", "private", "sha256_of"]
-
-SMALL = 64 * 1024
-"""Bytes below which a file is read rather than mapped, and its digest always compared."""
+__all__ = ["Stored", "digest_of", "new_sha256", "private", "sha256_of"]
 
 _CHUNK = 512 * 1024
 """Bytes hashed at a time: little enough to stay in the processor's cache."""
@@ -38,12 +36,10 @@ class Stored:
 
     Attributes:
         size: In bytes.
-        name: Its full name, by which people find it.
-        folder: The folder of the files beside it, where it is one of this machine.
         signed: Whether it is what a key has signed, and so must be the files beside it.
     """
 
-    __slots__ = ("_few", "_file", "_path", "_place", "folder", "name", "signed", "size")
+    __slots__ = ("_few", "_file", "_path", "_place", "signed", "size")
 
     def __init__(
         self,
@@ -59,9 +55,17 @@ class Stored:
         self._file = file
         self._few: bytearray | None = None
         self.size = size
-        self.name = place.full_name(path)
-        self.folder = place.folder(path + SIDE)
         self.signed = signed
+
+    @property
+    def name(self) -> str:
+        """Its full name, by which people find it."""
+        return self._place.full_name(self._path)
+
+    @property
+    def folder(self) -> str | None:
+        """The folder of the files beside it, where it is one of this machine."""
+        return self._place.folder(self._path + SIDE)
 
     def digest(self) -> str:
         """The digest of all of the bytes, in little memory. Few bytes are kept: what was hashed is what is loaded."""

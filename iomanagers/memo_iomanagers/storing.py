@@ -13,13 +13,14 @@ from memo_iomanagers import manifest as manifests
 from memo_iomanagers.encodings import AUTO, NAMES, choose, encoding_named
 from memo_iomanagers.encodings.encoding import CannotEncodeError, type_name
 from memo_iomanagers.manifest import LARGEST_VALUE, data_of, file_of
-from memo_iomanagers.naming import MANIFEST, address_of, data_path, manifest_path
-from memo_iomanagers.places import NOT_THERE, aside_of, reason
-from memo_iomanagers.stored import SMALL
+from memo_iomanagers.naming import MANIFEST, address_of, data_path
+from memo_iomanagers.places import NOT_THERE, SMALL, aside_of, reason
 from memo_iomanagers.telling import where_of
 from memo_iomanagers.writing import Nowhere, Sink, remove_data
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from memo.contracts.io_manager import OutputContext
     from memo_iomanagers.encodings.encoding import Encoding, Written
     from memo_iomanagers.journal import Journal
@@ -38,13 +39,23 @@ class Storer:
         journal: Notes what is written there.
         encoding: The name of the one for all values, or `AUTO`.
         key: Signs all manifests.
+        know: Told the address of every output that is stored, and its manifest as it was written and as it reads.
     """
 
-    def __init__(self, place: Place, journal: Journal, *, encoding: str, key: SigningKey | None) -> None:
+    def __init__(
+        self,
+        place: Place,
+        journal: Journal,
+        *,
+        encoding: str,
+        key: SigningKey | None,
+        know: Callable[[str, bytes, Manifest], None],
+    ) -> None:
         self._place = place
         self._journal = journal
         self._encoding = encoding
         self._key = key
+        self._know = know
 
     def store(self, context: OutputContext, obj: Any) -> None:
         """Store a value, in place of the one stored under the same name if there is one.
@@ -53,7 +64,8 @@ class Storer:
             StorageError: It cannot be encoded or written. What was stored before is still stored.
         """
         encoding = self._encoding_of(context, obj)
-        path, address = manifest_path(context), address_of(context)
+        address = address_of(context)
+        path = address + MANIFEST
         name = f"{address.rpartition('/')[2]}.{os.urandom(8).hex()}.{encoding.suffix}"
         data, aside = data_path(address, name), aside_of(path)
         try:
@@ -76,7 +88,7 @@ class Storer:
                 value=None if sink.kept is None else bytes(sink.kept),
             )
             try:
-                former = self._put(context, manifest, aside=aside)
+                former = self._put(context, address, manifest, aside=aside)
             except Exception as error:
                 raise self._not_written(context, data, error) from error
             if former is not None and former.value is None and former.data != manifest.data:
@@ -141,29 +153,32 @@ class Storer:
             where=where_of(context),
         )
 
-    def _put(self, context: OutputContext, manifest: Manifest, *, aside: str) -> Manifest | None:
+    def _put(self, context: OutputContext, address: str, manifest: Manifest, *, aside: str) -> Manifest | None:
         """Make a manifest appear.
 
         Returns:
             The one in whose place it is now, whose data it leaves without a name.
         """
-        path, raw = manifest_path(context), manifests.encode(manifest, self._key)
+        path, raw = address + MANIFEST, manifests.encode(manifest, self._key)
         # Nearly always there is none: far away that is not worth a question of its own.
         if self._place.remote and self._place.put(path, raw, aside=aside, replace=False):
-            return None
-        former = self._former(context)
-        if former is not None and former.value is None:
-            self._journal.replacing(path, data_of(context, former))
-        self._place.put(path, raw, aside=aside)
+            former = None
+        else:
+            former = self._former(context, address)
+            if former is not None and former.value is None:
+                self._journal.replacing(path, data_of(context, former))
+            self._place.put(path, raw, aside=aside)
+        self._know(address, raw, manifest)
         return former
 
-    def _former(self, context: OutputContext) -> Manifest | None:
+    def _former(self, context: OutputContext, address: str) -> Manifest | None:
         """What the output is stored as now, whose data a new manifest will leave without a name.
 
         Signed or not: nothing is taken from it but what to remove, which whoever could write it could have removed.
         """
+        if not self._place.has(address + MANIFEST):
+            return None
         try:
-            address = address_of(context)
             return manifests.decode(self._place.read(address + MANIFEST), context, address, encodings=NAMES)
         except (*NOT_THERE, ValueError):
             return None
