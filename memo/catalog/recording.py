@@ -155,12 +155,12 @@ def event_rows(events: Iterable[Event]) -> list[Row]:
         (
             event.run_id,
             event.step_key,
-            event.kind.value,
+            event.kind._value_,  # `value` is looked up by a function of Python
             event.at,
             event.attempt,
-            storable(event.message),
-            pack_some(event.data),
-            pack_some(event.error),
+            storable(event.message) if event.message else "",
+            pack(event.data) if event.data else None,
+            None if event.error is None else pack(event.error),
         )
         for event in events
     ]

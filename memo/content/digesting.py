@@ -22,7 +22,7 @@ from importlib import import_module
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from memo.hashing import Hasher, digest
+from memo.hashing import Hasher, bytes_digest, digest
 from memo.ownership import owner_of_module
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ STAND_INS: dict[type, Callable[[Any], object]] = {}
 rooms above as they are imported, which is when a value can be of their package."""
 
 
+_SCALARS = frozenset({type(None), bool, int, float})
 _CONTAINERS = frozenset({list, dict, bytearray})
 
 
@@ -55,6 +56,8 @@ class NoDigestError(Exception):
 def take_digest(value: object) -> str | None:
     """Take the digest of a value's content, or None where it has none."""
     try:
+        if type(value) in _SCALARS:
+            return bytes_digest(pickle.dumps(value, protocol=5))  # what would come of it below, in one call
         for package, room in _ROOMS.items():
             if package in sys.modules:
                 import_module(room)

@@ -231,7 +231,8 @@ class RunLoop:
             return
         self._phase[key] = Phase.READY
         step = self.job.steps[key]
-        priority = whole_number(step.tags, PRIORITY_TAG, 0, where=step.where) if step.tags else 0
+        tags = step.tags
+        priority = whole_number(tags, PRIORITY_TAG, 0, where=step.where) if PRIORITY_TAG in tags else 0
         from heapq import heappush
 
         heappush(self._ready, (-priority, self._order[key], key))
@@ -358,7 +359,7 @@ class RunLoop:
             self._attempt.get(key, 0),
             inputs_of(step, self.outputs.addresses, self.plan.sources),
             version,
-            self.outputs.content_key(key) if found is not None else None,
+            self.outputs.begin(key) if found is not None else None,
             found.op.version if found is not None else None,
             versions.looks(key) if versions is not None else (),
             is_compared=versions is not None,

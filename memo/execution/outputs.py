@@ -95,6 +95,8 @@ class RunOutputs:
         self._shared = None if shared is None else set(shared)
         self._digests: dict[str, Mapping[str, str | None]] = dict(plan.digests)
         self._recipes = Recipes(plan.versions) if plan.versions is not None else None
+        self._made_of: dict[str, str] = {}
+        """The content keys of the steps that are running."""
 
     # What a step that is to run asks
 
@@ -102,6 +104,11 @@ class RunOutputs:
         """The content key of a step, once all that it reads is there."""
         assert self._plan.versions is not None
         return content_key(self._plan.versions.steps[key], self._digest_of)
+
+    def begin(self, key: str) -> str:
+        """Give the content key of a step that is about to run, and keep it until it has."""
+        found = self._made_of[key] = self.content_key(key)
+        return found
 
     def _digest_of(self, source: FromOutput) -> str:
         known = self._digests.get(source.step, {}).get(source.output)
@@ -263,7 +270,7 @@ class RunOutputs:
         if versions is not None and self._recipes is not None:
             recipe = self._recipes.of(key, texts)
             if planned.reason is not Reason.NOT_MEMOIZABLE:
-                version, local_key, made_of = planned.version, versions.steps[key].local_key, self.content_key(key)
+                version, local_key, made_of = planned.version, versions.steps[key].local_key, self._made_of.pop(key)
         made = Materialization(
             self._run_id,
             self._job.name,

@@ -187,11 +187,10 @@ class StepStorage:
 
         out = step.op.outs[name]
         version = output_version(task.version, name) if task.version is not None else None
-        provenance = self._provenance(task, seconds=seconds, adopted_from=adopted_from)
+        digest = content_digest(value) if task.is_compared and not out.is_nothing else None
+        provenance = self._provenance(task, seconds=seconds, adopted_from=adopted_from, content=digest)
         if out.is_nothing:
             return self._mark(step, name, task, replace(provenance, marks="nothing"))
-        digest = content_digest(value) if task.is_compared else None
-        provenance = replace(provenance, content_digest=digest)
         context = self.context(
             step,
             name,
@@ -269,12 +268,18 @@ class StepStorage:
         )
 
     def _provenance(
-        self, task: StepTask, *, seconds: float | None = None, adopted_from: str | None = None
+        self,
+        task: StepTask,
+        *,
+        seconds: float | None = None,
+        adopted_from: str | None = None,
+        content: str | None = None,
     ) -> Provenance:
         """Where what a task gives comes from, as far as it is known before it is given."""
         return Provenance(
             self._environment.job.name,
             task.content_key,
+            content_digest=content,
             seconds=seconds,
             created_at=time(),
             step_version=task.version,

@@ -55,6 +55,7 @@ class Recipes:
         self._versions = versions
         self._code: dict[tuple[int, str, bool], tuple[list[RecipePart], dict[str, str]]] = {}
         """The parts and the texts, by what the strategy said of the code, which the versions keep alive."""
+        self._outputs: dict[tuple[str, str], str] = {}
 
     def of(self, step_key: str, texts: dict[str, str] | None = None) -> Recipe:
         """Take the version of one step apart, as `recipe_of`."""
@@ -77,12 +78,12 @@ class Recipes:
             parts.append(RecipePart("resource", f"{key}: requires", requires, ", ".join(found.requires)))
         for name, origin in step.step.inputs.items():
             if type(origin) is FromOutput:
-                parts.append(_upstream_part(name, origin, versions))
+                parts.append(self._upstream_part(name, origin))
             elif type(origin) is FromList:
                 for index, member in enumerate(origin.members):
                     label = f"{name}[{index}]"
                     if type(member) is FromOutput:
-                        parts.append(_upstream_part(label, member, versions))
+                        parts.append(self._upstream_part(label, member))
                     else:
                         assert step.members is not None
                         parts.append(RecipePart("input", label, step.members[name, index], "a value"))
@@ -90,6 +91,13 @@ class Recipes:
             known = value if type(value) is GivenValue else GivenValue(value_digest(value), shown_value(value))
             parts.append(RecipePart("input", name, known.digest, known.shown))
         return Recipe(step.version, tuple(_told_apart(parts)))
+
+    def _upstream_part(self, name: str, source: FromOutput) -> RecipePart:
+        at = (source.step, source.output)
+        version = self._outputs.get(at)
+        if version is None:
+            version = self._outputs[at] = self._versions.output(*at)
+        return RecipePart("input", name, version, f"{source.step}.{source.output}")
 
     def _code_parts(self, kind: str, prefix: str, code: CodeVersion, texts: dict[str, str] | None) -> list[RecipePart]:
         at = (id(code), prefix, texts is None)
@@ -100,10 +108,6 @@ class Recipes:
         if texts is not None:
             texts.update(read)
         return parts
-
-
-def _upstream_part(name: str, source: FromOutput, versions: Versions) -> RecipePart:
-    return RecipePart("input", name, versions.output(source.step, source.output), f"{source.step}.{source.output}")
 
 
 def _told_apart(parts: list[RecipePart]) -> list[RecipePart]:

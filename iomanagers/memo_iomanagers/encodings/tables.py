@@ -64,6 +64,8 @@ def wanted_form(form: str, wanted: object) -> str:
 
 def as_wanted(value: Any, wanted: object) -> Any:
     """A table as a stream, or a stream as a table, where the reader asks for it."""
+    if wanted is None:
+        return value
     form = form_of(value)
     asked = wanted_form(form or "", wanted)
     if asked == READER and form in {TABLE, BATCH}:
