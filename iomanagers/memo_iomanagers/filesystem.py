@@ -33,7 +33,6 @@ from memo_iomanagers.answering import Answers
 from memo_iomanagers.encodings import AUTO, NAMES, encoding_named
 from memo_iomanagers.finding import Finder
 from memo_iomanagers.journal import Journal
-from memo_iomanagers.manifest import file_of
 from memo_iomanagers.naming import manifest_path
 from memo_iomanagers.places import Place, place_at
 from memo_iomanagers.signing import SigningKey
@@ -132,9 +131,8 @@ class FsIOManager(InventoryIOManager):
         found = finder.follow(output, finder.open, set_aside=self._place.remote)
         if found is None:
             raise lost(output, f"is not stored, there is no {self._place.full_name(manifest_path(output))}")
-        raw, manifest, file = found
+        raw, manifest, path, file = found
         encoding = encoding_named(manifest.encoding)
-        path = file_of(output, manifest)
         with file:
             stored = finder.stored(path, manifest, file)
             try:

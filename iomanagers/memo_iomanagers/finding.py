@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from memo.errors import OutputLostError, StorageError
 from memo_iomanagers import manifest as manifests
 from memo_iomanagers.encodings import encoding_named
-from memo_iomanagers.manifest import data_of, file_of
+from memo_iomanagers.manifest import data_of
 from memo_iomanagers.naming import MANIFEST, address_of, data_path, manifest_path
 from memo_iomanagers.places import NOT_THERE, SMALL, aside_of, reason
 from memo_iomanagers.signing import SignatureError
@@ -84,7 +84,7 @@ class Finder:
         look: Callable[[str, Manifest], _T],
         *,
         set_aside: bool = False,
-    ) -> tuple[bytes, Manifest, _T] | None:
+    ) -> tuple[bytes, Manifest, str, _T] | None:
         """Read a manifest, and look at the data file that it names.
 
         Between the two the output may be replaced, and the data file removed: then its new manifest counts.
@@ -95,7 +95,8 @@ class Finder:
             set_aside: A manifest that is not whole, or whose data is gone.
 
         Returns:
-            The manifest as it stands there and as it reads, and what was seen; None where there is no manifest.
+            The manifest as it stands there and as it reads, the path of the data file, or of itself where it holds the
+            data, and what was seen; None where there is no manifest.
 
         Raises:
             OutputLostError: What lies there is not whole.
@@ -119,7 +120,7 @@ class Finder:
                 raise
             data = data_path(address, manifest.data)
             try:
-                return raw, manifest, look(data, manifest)
+                return raw, manifest, data if manifest.value is None else path, look(data, manifest)
             except NOT_THERE:
                 if raw == tried:
                     if set_aside:
@@ -200,12 +201,12 @@ class Finder:
         found = self.follow(context, self._size)
         if found is None:
             return None
-        _, manifest, size = found
+        _, manifest, path, size = found
         wrong = _other_size(size, manifest) if size != manifest.size else None
         if wrong is None and manifest.encoding == "path":  # asked by name: planning imports no encoding
             wrong = self._missing_beside(context, manifest)
         if wrong:
-            raise lost(context, f"{self._place.full_name(file_of(context, manifest))} {wrong}")
+            raise lost(context, f"{self._place.full_name(path)} {wrong}")
         return manifest
 
     def _size(self, path: str, manifest: Manifest) -> int:

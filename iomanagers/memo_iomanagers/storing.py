@@ -12,7 +12,7 @@ from memo.errors import StorageError
 from memo_iomanagers import manifest as manifests
 from memo_iomanagers.encodings import AUTO, NAMES, choose, encoding_named
 from memo_iomanagers.encodings.encoding import CannotEncodeError, type_name
-from memo_iomanagers.manifest import LARGEST_VALUE, data_of, file_of
+from memo_iomanagers.manifest import LARGEST_VALUE, data_of
 from memo_iomanagers.naming import MANIFEST, address_of, data_path
 from memo_iomanagers.places import NOT_THERE, SMALL, aside_of, reason
 from memo_iomanagers.telling import where_of
@@ -95,7 +95,7 @@ class Storer:
                 remove_data(self._place, data_of(context, former), former.encoding)
         size = manifest.size + written.bytes_beside
         content = context.provenance.content_digest
-        name = self._place.full_name(file_of(context, manifest))
+        name = self._place.full_name(data if manifest.value is None else path)
         context.report_stored(StoredValue(name, size, manifest.digest, content))
 
     def content_digest_of(self, obj: Any) -> str | None:
@@ -124,8 +124,7 @@ class Storer:
         """Write the data and hash it in the same pass; nothing stays behind where that fails.
 
         Returns:
-            The file, or what is kept in its place; what is to be known of it; its seal where it is large enough to
-            need one.
+            The file, or what is kept in its place; what is to be known of it; its seal where it is large.
         """
         try:
             at_most = LARGEST_VALUE if encoding.is_for_memo else -1

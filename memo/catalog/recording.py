@@ -97,6 +97,13 @@ WHERE stored_version = ? AND revoked_at IS NOT NULL
 
 _END_ADOPTION = "DELETE FROM adoptions WHERE version = ? AND run_id <> ?"
 
+# Tables that are nearly always empty: asked once, what would be done to each of many rows can be left out.
+_IN_USE = """
+SELECT
+    EXISTS (SELECT 1 FROM replacing), EXISTS (SELECT 1 FROM adoptions), EXISTS (SELECT 1 FROM shared),
+    EXISTS (SELECT 1 FROM acceptances WHERE revoked_at IS NOT NULL)
+"""
+
 _END_SHARED = "DELETE FROM shared WHERE version = ?"
 
 _ADD_SHARED = "INSERT OR IGNORE INTO shared (version) VALUES (?)"
@@ -249,16 +256,21 @@ def add_materializations(
     """Add materializations in the place of earlier ones of the same step in the same run, and end their claims."""
     numbered = list(enumerate(rows.by_step.values(), start=latest_id(connection) + 1))
     changed = _note_replaced(connection, numbered)
-    connection.executemany(_END_REPLACING, {(row[_VERSION],) for row, _ in rows.by_step.values()} - {(None,)})
+    any_replacing, any_adopted, any_shared, any_revoked = connection.execute(_IN_USE).fetchone()
+    if any_replacing:
+        connection.executemany(_END_REPLACING, {(row[_VERSION],) for row, _ in rows.by_step.values()} - {(None,)})
     made = {(row[_VERSION], row[_RUN_ID]) for row, _ in rows.by_step.values() if row[_VERSION] is not None}
     for version, run_id in made:
         # Another run thought this one dead and ran the version too: whose outputs stand there, nobody knows.
         if version in changed and version in claimed and not is_still_its_own(connection, run_id, version):
             begin_replacing(connection, run_id, [version])
     end_claims(connection, [pair for pair in made if pair[0] in claimed])
-    connection.executemany(_KEEP_REPLACING, [(run_id, version) for version, run_id in made])
-    connection.executemany(_END_ADOPTION, made)
-    connection.executemany(_END_SHARED, [(version,) for version, _ in made if version not in rows.shared])
+    if any_revoked:
+        connection.executemany(_KEEP_REPLACING, [(run_id, version) for version, run_id in made])
+    if any_adopted:
+        connection.executemany(_END_ADOPTION, made)
+    if any_shared:
+        connection.executemany(_END_SHARED, [(version,) for version, _ in made if version not in rows.shared])
     connection.executemany(_ADD_SHARED, [(version,) for version in rows.shared])
     connection.executemany(_DROP_MATERIALIZATION, rows.by_step)
     connection.executemany(_ADD_MATERIALIZATION, [(number, *row) for number, (row, _) in numbered])

@@ -53,15 +53,16 @@ def kept_at(logs_dir: str, step_key: str, kind: str) -> str:
 class _Tee:
     """A stream that also writes to a file, which is made at the first write."""
 
-    def __init__(self, stream: Any, path: str) -> None:
+    def __init__(self, stream: Any, logs_dir: str, step_key: str, kind: str) -> None:
         self._stream = stream
-        self._path = path
+        self._place = (logs_dir, step_key, kind)
         self._file: IO[str] | None = None
 
     def write(self, text: str) -> int:
         if self._file is None:
-            os.makedirs(os.path.dirname(self._path), exist_ok=True)
-            self._file = open(self._path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 - closed in `end`
+            path = kept_at(*self._place)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            self._file = open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 - closed in `end`
         self._file.write(text)
         self._stream.write(text)
         return len(text)
@@ -94,8 +95,8 @@ class KeptOutput:
         if self._logs_dir is not None:
             self._before = (sys.stdout, sys.stderr)
             self._tees = (
-                _Tee(sys.stdout, kept_at(self._logs_dir, self._step_key, "out")),
-                _Tee(sys.stderr, kept_at(self._logs_dir, self._step_key, "err")),
+                _Tee(sys.stdout, self._logs_dir, self._step_key, "out"),
+                _Tee(sys.stderr, self._logs_dir, self._step_key, "err"),
             )
             sys.stdout, sys.stderr = self._tees
         return self

@@ -329,9 +329,9 @@ class RunLoop:
         """Steps that will start soon, and nothing but their turn is waited for, with their versions."""
         for _, _, key in self._ready[:most]:
             version = self.plan.steps[key].version
-            if version is not None and self._may_be_wanted(key) and self._mark_of(key) == since:
-                if not self.outputs.may_share(key):
-                    yield key, version
+            may_wait = version is not None and self._may_be_wanted(key) and self._mark_of(key) == since
+            if may_wait and version is not None and not self.outputs.may_share(key):
+                yield key, version
 
     def _made_elsewhere(self, key: str, version: str) -> bool:
         """Reuse a step that another home has made since the plan was; asked once it is claimed for all homes."""

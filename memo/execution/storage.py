@@ -61,6 +61,7 @@ class StepStorage:
         self._environment = environment
         self._scope = scope
         self._resources: dict[str, Any] = {}
+        self._sharing: dict[str, bool] = {}
 
     def sweep(self) -> None:
         """Have what killed runs left half-stored removed, by the IO managers that the plan needed."""
@@ -81,10 +82,16 @@ class StepStorage:
 
     def is_shared(self, step: Step) -> bool:
         """Whether what the step stores can be loaded by other processes."""
-        return all(
-            out.is_nothing or self._scope.get(out.io_manager_key).shares_between_processes()
-            for out in step.op.outs.values()
-        )
+        for out in step.op.outs.values():
+            if out.is_nothing:
+                continue
+            key = out.io_manager_key
+            shares = self._sharing.get(key)
+            if shares is None:
+                shares = self._sharing[key] = self._scope.get(key).shares_between_processes()
+            if not shares:
+                return False
+        return True
 
     def stored(self, wanted: Sequence[tuple[Step, str]]) -> Sequence[bool]:
         """For each (step, step version), whether all its outputs are stored under that version.
