@@ -163,10 +163,12 @@ class RunLoop:
         self._phase = dict.fromkeys(keys, Phase.ENDED)
         self.outcomes.update(dict.fromkeys(keys, "reused"))
         kind, run_id, now = EventType.STEP_REUSED, self.run_id, time()
-        self.recorder.events_at_once([
-            Event(kind, run_id, now, step.key, 0, "", _told_of_reuse(step.reason, step.stored_as, step.version))
-            for step in steps
-        ])
+        self.recorder.events_at_once(
+            [
+                Event(kind, run_id, now, step.key, 0, "", _told_of_reuse(step.reason, step.stored_as, step.version))
+                for step in steps
+            ]
+        )
 
     def _cancel(self) -> None:
         for outcome in self.executor.stop(kill=True):

@@ -7,7 +7,7 @@ meanwhile.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -49,12 +49,11 @@ class _Addresses(dict[str, Mapping[str, Address]]):
         found = self[key] = self._storage.addresses(self._job.steps[key], planned.stored_as)
         return found
 
-    def get(self, key: str, default: Any = None) -> Any:
-        """The outputs of a step, or the default where it gave none."""
-        try:
-            return self[key]
-        except KeyError:
-            return default
+    def of(self, source: FromOutput) -> Address | None:
+        """Where an output is; None where its step has none in this run."""
+        planned = self._plan.steps.get(source.step)
+        is_there = source.step in self or (planned is not None and planned.stored_as is not None)
+        return self[source.step].get(source.output) if is_there else None
 
 
 class RunOutputs:
@@ -70,8 +69,8 @@ class RunOutputs:
         shared: The steps whose stored outputs are in the shared place; None where nothing is put there.
 
     Attributes:
-        addresses: Where the outputs of every step are that has an outcome: step key -> {output: address}. To be
-            asked by key.
+        addresses: Where the outputs of every step are that has an outcome: step key -> {output: address}. They are to
+            be asked for by key.
     """
 
     def __init__(
@@ -115,7 +114,7 @@ class RunOutputs:
         if known is not None:
             return known
         # What was found equal by content counts as what it is equal to.
-        stored = self.addresses.get(source.step, {}).get(source.output)
+        stored = self.addresses.of(source)
         if stored is not None and stored.version is not None:
             return stored.version
         assert self._plan.versions is not None

@@ -33,7 +33,7 @@ class RunResult:
         plan: Plan,
         record: RunRecord,
         events: Sequence[Event],
-        addresses: Mapping[str, Mapping[str, Address]],
+        address_of: Callable[[FromOutput], Address | None],
         errors: Mapping[str, ErrorInfo],
         job_inputs: Mapping[str, Any],
         load: Callable[[Address], Any],
@@ -43,7 +43,7 @@ class RunResult:
         self.record = record
         self.all_events = tuple(events)
         self.errors = dict(errors)
-        self._addresses = addresses
+        self._address_of = address_of
         self._job_inputs = job_inputs
         self._load = load
 
@@ -98,7 +98,7 @@ class RunResult:
             output_name = next(iter(outs))
         if output_name not in outs:
             raise InvocationError(f"step {node_str!r} has no output {output_name!r}.{did_you_mean(output_name, outs)}")
-        address = self._addresses.get(node_str, {}).get(output_name)
+        address = self._address_of(FromOutput(node_str, output_name))
         if address is None:
             outcome = self.record.steps.get(node_str, ("", "", "not selected"))[2] or "not run"
             raise InvocationError(

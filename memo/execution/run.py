@@ -119,7 +119,7 @@ def carry_out(
                 telling.end(ended)
     job = environment.job
     inputs = {**job.input_defaults, **environment.config.job_inputs}
-    return RunResult(job, plan, ended, recorder.events, loop.outputs.addresses, loop.errors, inputs, load), loop
+    return RunResult(job, plan, ended, recorder.events, loop.outputs.addresses.of, loop.errors, inputs, load), loop
 
 
 def _telling(

@@ -12,14 +12,13 @@ from memo.definition.config_resolving import EnvironmentValue, child_path
 from memo.definition.source import TimeSource
 from memo.definition.step import FromList, FromOutput
 from memo.hashing import UnencodableError, digest, value_digest
-
 from memo.versioning.versions import GivenValue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from memo.contracts.version_strategy import CodeVersion
-    from memo.versioning.versions import ReadSource, Versions
+    from memo.versioning.versions import ReadSource, StepVersion, Versions
 
 
 def shown_value(value: Any) -> str:
@@ -76,6 +75,11 @@ class Recipes:
                 parts.append(RecipePart("resource", f"{key}: value", found.code.version, found.shown))
             requires = digest("requires", *found.requires)
             parts.append(RecipePart("resource", f"{key}: requires", requires, ", ".join(found.requires)))
+        parts += self._input_parts(step)
+        return Recipe(step.version, tuple(_told_apart(parts)))
+
+    def _input_parts(self, step: StepVersion) -> list[RecipePart]:
+        parts: list[RecipePart] = []
         for name, origin in step.step.inputs.items():
             if type(origin) is FromOutput:
                 parts.append(self._upstream_part(name, origin))
@@ -90,7 +94,7 @@ class Recipes:
         for name, value in step.values:
             known = value if type(value) is GivenValue else GivenValue(value_digest(value), shown_value(value))
             parts.append(RecipePart("input", name, known.digest, known.shown))
-        return Recipe(step.version, tuple(_told_apart(parts)))
+        return parts
 
     def _upstream_part(self, name: str, source: FromOutput) -> RecipePart:
         at = (source.step, source.output)

@@ -312,7 +312,9 @@ class _Resolution:
     def _loaded(self, step: Step, name: str, key: str) -> str:
         """What an input manager makes of an input: it is the user's code, and counts as theirs."""
         config = self.config.input_configs.get((step.key, name))
-        return digest("loaded", self.resource(key).version, self._value(config, lambda: f"{step.where}, input {name!r}"))
+        return digest(
+            "loaded", self.resource(key).version, self._value(config, lambda: f"{step.where}, input {name!r}")
+        )
 
     def _given(self, step: Step, name: str, source: Any) -> Any:
         if type(source) is FromValue:

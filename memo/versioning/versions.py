@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -9,14 +10,12 @@ from msgspec import Struct
 from memo.contracts.version_strategy import BlindSpot, CodeVersion
 from memo.definition.config_resolving import EnvironmentValue
 from memo.definition.source import Source
-from memo.definition.step import FromList, FromOutput
+from memo.definition.step import FromList, FromOutput, Step
 from memo.hashing import digest, joined_digest, value_digest
 from memo.versioning.stamps import Stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from memo.definition.step import Step
+    from collections.abc import Callable, Iterable
 
 
 class ReadSource(Struct, frozen=True):

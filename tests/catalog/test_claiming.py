@@ -30,6 +30,26 @@ def test_the_first_holds_it_and_the_second_is_told_who(catalog: Catalog) -> None
     assert catalog.claims(["v1", "v2"]) == {"v1": OURS}
 
 
+def test_of_many_those_are_claimed_that_nothing_speaks_against(catalog: Catalog) -> None:
+    catalog.add_materializations([made("r2", version="made"), made("r1", version="ours")], {})
+    catalog.add_materializations([replace(made("r2", version="torn"), step_key="b")], {})
+    catalog.begin_replacing("r2", ["torn"])
+    catalog.claim(replace(THEIRS, version="theirs"), since=0)
+    wanted = [replace(OURS, version=each) for each in ("free", "made", "ours", "theirs", "torn")]
+
+    assert set(catalog.claim_free(wanted, since=0)) == {"free", "ours", "torn"}
+    assert {version: each.run_id for version, each in catalog.claims([each.version for each in wanted]).items()} == {
+        "free": "r1",
+        "ours": "r1",
+        "theirs": "r2",
+        "torn": "r1",
+    }
+    # Planned after it was made, or told to run whatever there is.
+    assert set(catalog.claim_free(wanted[1:2], since=catalog.mark())) == {"made"}
+    catalog.release_claims("r1", ["made"])
+    assert set(catalog.claim_free(wanted[1:2], since=None)) == {"made"}
+
+
 def test_asking_for_claims_makes_no_catalog(path: Path, catalog: Catalog) -> None:
     assert catalog.claims(["v1"]) == {}
     assert catalog.mark() == 0

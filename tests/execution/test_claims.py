@@ -90,6 +90,74 @@ def test_a_held_step_waits_until_it_is_made(world: World) -> None:
     assert two.take("b", "v", 1) is None
 
 
+def quick(world: World, claims: Claims, steps: int) -> list[str]:
+    """Take one step, and then another a moment later, with so many that could start after it; gives what is claimed."""
+    versions = [f"v{number}" for number in range(steps)]
+    assert claims.take("first", "first", 0) is None
+    world.seconds += 0.001
+    assert claims.take("v0", "v0", 0, next_up=lambda most: [(each, each) for each in versions[1:][:most]]) is None
+    return sorted(world.catalog.claims(versions))
+
+
+def test_quick_steps_are_claimed_many_at_a_time(world: World) -> None:
+    one, two = world.claims("r1", 1), world.claims("r2", 2)
+    two.take("theirs", "v3", 0)
+    claimed = quick(world, one, 6)
+
+    assert claimed == ["v0", "v1", "v2", "v3", "v4", "v5"]
+    writes = world.catalog.release_claims
+    world.catalog.release_claims = lambda *_: pytest.fail("nothing is to be written")  # type: ignore[method-assign]
+    assert [one.take(each, each, 0) for each in ("v1", "v2", "v4", "v5")] == [None] * 4
+    world.catalog.release_claims = writes  # type: ignore[method-assign]
+    held = one.take("v3", "v3", 0)
+    assert isinstance(held, Claim)
+    assert held.run_id == "r2"
+    assert all(one.stored(each) for each in ("first", "v0", "v1", "v2", "v4", "v5"))
+
+
+def test_steps_that_take_their_time_are_claimed_one_by_one(world: World) -> None:
+    claims = world.claims("r1", 1)
+    claims.take("first", "first", 0)
+    world.seconds += 1.0
+
+    claims.take("v0", "v0", 0, next_up=lambda _: pytest.fail("no other is to be claimed"))
+    assert sorted(world.catalog.claims(["v0", "v1"])) == ["v0"]
+
+
+def test_what_did_not_start_as_soon_as_was_thought_is_given_back(world: World) -> None:
+    one, two = world.claims("r1", 1), world.claims("r2", 2)
+    quick(world, one, 3)
+    one.give_back_if_due()
+    assert isinstance(two.take("v1", "v1", 0), Claim)
+    world.seconds += 1.0
+    one.give_back_if_due()
+
+    assert world.wait(two, 1.0) == ["v1"]
+    assert two.take("v1", "v1", 0) is None
+    assert isinstance(one.take("v1", "v1", 0), Claim)
+    assert one.take("v2", "v2", 0) is None
+
+
+def test_a_run_that_a_step_starts_may_make_what_was_claimed_ahead(world: World) -> None:
+    outer = world.claims("r1", 1)
+    quick(world, outer, 3)
+    inner = world.claims("r2", 1, within=("r1",))
+    assert inner.take("a", "v1", 0) is None
+    world.catalog.add_materializations([made("r2", "v1")], {})
+
+    assert outer.take("v1", "v1", 0) == Made("r2", 1)
+    assert outer.take("v2", "v2", 0) is None
+
+
+def test_what_was_claimed_ahead_is_free_when_the_run_ends(world: World) -> None:
+    claims = world.claims("r1", 1)
+    claimed = quick(world, claims, 3)
+    claims.close()
+
+    assert claimed == ["v0", "v1", "v2"]
+    assert world.catalog.claims(claimed) == {}
+
+
 def test_waiting_is_told_once_a_holder_and_only_when_it_lasts(world: World) -> None:
     one, two, three = world.claims("r1", 1), world.claims("r2", 2), world.claims("r3", 3)
     one.take("a", "v", 0)
