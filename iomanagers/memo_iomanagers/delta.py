@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pyarrow as pa
 from msgspec import Struct
+from msgspec.structs import replace
 
 from memo.contracts.io_manager import IOManagerSpec, Provenance
 from memo.errors import MissingExtraError, OutputLostError, StorageError
@@ -391,5 +392,6 @@ DELTA = IOManagerSpec(
     create=_create,
     config_schema=DeltaConfig,
     description="Keeps tables as Delta tables, in a folder or at a URL: one commit per version.",
+    in_home=lambda config: config and replace(config, base_dir=None, storage_options=None),
 )
 """What the entry point `delta` offers."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from msgspec import Struct
+from msgspec.structs import replace
 
 from memo.contracts.io_manager import IOManagerSpec
 from memo.errors import OutputLostError, StorageError
@@ -263,5 +264,6 @@ DUCKDB = IOManagerSpec(
     create=_create,
     config_schema=DuckDBConfig,
     description="Keeps tables in a DuckDB file: one table per version, behind a view that people query.",
+    in_home=lambda config: config and replace(config, database=None),
 )
 """What the entry point `duckdb` offers."""

@@ -73,5 +73,6 @@ MEM = IOManagerSpec(
     name="mem",
     create=lambda _init_context: MemIOManager(),
     description="Keeps outputs in the memory of the process, for one run.",
+    in_home=lambda config: config,
 )
 """What the entry point `mem` offers."""

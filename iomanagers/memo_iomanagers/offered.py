@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from memo.contracts.io_manager import IOManagerSpec
 from memo.errors import StorageError
@@ -73,8 +74,14 @@ def _created_by(name: str, encoding: str | None) -> Callable[[Any], MemoizableIO
     return create
 
 
+def _in_home(config: FsConfig | FormatConfig | None) -> FsConfig | FormatConfig | None:
+    return config and replace(config, base_dir=None)
+
+
 def _of_format(encoding: str, description: str) -> IOManagerSpec:
-    return IOManagerSpec(encoding, _created_by(encoding, encoding), FormatConfig, description=description)
+    return IOManagerSpec(
+        encoding, _created_by(encoding, encoding), FormatConfig, description=description, in_home=_in_home
+    )
 
 
 FS = IOManagerSpec(
@@ -82,6 +89,7 @@ FS = IOManagerSpec(
     create=_created_by("fs", None),
     config_schema=FsConfig,
     description="Keeps any value in files, in a folder or at any URL that fsspec can open.",
+    in_home=_in_home,
 )
 """What the entry point `fs` offers; the others are named as theirs are."""
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "plan": "Show what a run would do, step by step, and why. Nothing runs.",
     "why": "Explain one step's verdict, or what changed in it between two runs, with a diff.",
     "saved": "Sum up the time that reuse saved, by month and job.",
+    "bench": "Measure a job: cold, with nothing to do, after an edit; what reuse saves, and where the time goes.",
     "graph": "Draw a job's steps, as text, Mermaid or DOT.",
     "runs": "List the latest runs.",
     "show": "Show one run: its steps, their reasons, its errors.",

@@ -25,6 +25,12 @@ from memo.cli.running import run_target
 @wish_options
 @concurrency_option
 @verbose_option
+@click.option(
+    "--profile",
+    metavar="FILE",
+    type=click.Path(),
+    help="Write where the time goes to FILE: a trace that Perfetto and speedscope open.",
+)
 @common_options
 @guarded
 def run(target: str, **options: Any) -> int:

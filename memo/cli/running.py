@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from memo.cli.failures import attempted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
 ALL_STEPS = "*"
 """What ``--force`` stands for where it is given alone."""
@@ -38,6 +39,7 @@ def run_target(
     no_memo: bool = False,
     max_concurrent: int | None = None,
     verbose: bool = False,
+    profile: str | None = None,
     home: str | None = None,
     as_json: bool = False,
 ) -> int:
@@ -57,7 +59,7 @@ def run_target(
         from memo.tags import MEMOIZED_RUN_TAG
 
         found_tags[MEMOIZED_RUN_TAG] = "false"
-    with kept_for_result(as_json):
+    with kept_for_result(as_json), _profiled(profile, target):
         _, reference = load_job(target, job)
         code, result = carry_out(
             reference,
@@ -76,6 +78,20 @@ def run_target(
 
         out_json(result_json(result))
     return code
+
+
+@contextmanager
+def _profiled(file: str | None, target: str) -> Generator[None]:
+    """Write a profile where one is asked for, and say how it is opened."""
+    if file is None:
+        yield
+        return
+    from memo.cli.text import tell
+    from memo.project.profiling import profiled
+
+    with profiled(file, f"memo run {target}"):
+        yield
+    tell(f"profile: {file}; open it in https://ui.perfetto.dev or https://www.speedscope.app")
 
 
 def forced(given: str | None) -> bool | str:

@@ -13,7 +13,17 @@ from memo.events import ErrorInfo, Event
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Address", "Executor", "InputFrom", "SourceValue", "StepOutcome", "StepRunner", "StepTask"]
+__all__ = [
+    "Address",
+    "Executor",
+    "Gathered",
+    "InputFrom",
+    "SourceValue",
+    "Span",
+    "StepOutcome",
+    "StepRunner",
+    "StepTask",
+]
 
 
 class Address(Struct, frozen=True):
@@ -76,6 +86,42 @@ class StepTask(Struct, frozen=True):
     replaces: bool = False
 
 
+class Span(Struct, frozen=True):
+    """What a thread was at for a while, as it is gathered for a profile.
+
+    Attributes:
+        name: What it was at.
+        category: What that counts as: `load`, `run`, `store` and the like.
+        start: Nanoseconds on a clock that all processes of the machine share.
+        duration: Nanoseconds.
+        thread: Its number in the system.
+        step: The step that it was at.
+        facts: What else there is to tell of it.
+    """
+
+    name: str
+    category: str
+    start: int
+    duration: int
+    thread: int
+    step: str | None = None
+    facts: dict[str, Any] = {}
+
+
+class Gathered(Struct, frozen=True):
+    """What a worker process has gathered for a profile since it was last asked.
+
+    Attributes:
+        totals: Nanoseconds that each category took by itself, short spans included.
+        threads: The name of each thread.
+    """
+
+    pid: int
+    spans: tuple[Span, ...]
+    totals: dict[str, int]
+    threads: dict[int, str]
+
+
 class StepOutcome(Struct, frozen=True):
     """What came of one attempt.
 
@@ -89,6 +135,7 @@ class StepOutcome(Struct, frozen=True):
         max_retries: The op's own count, where it asked for a retry.
         lost: The addresses that could not be loaded.
         exception: The exception itself, where it could be brought over.
+        gathered: Where the time of its process went, where a profile was asked for.
     """
 
     step_key: str
@@ -104,6 +151,7 @@ class StepOutcome(Struct, frozen=True):
     seconds: float = 0.0
     started_at: float = 0.0
     exception: BaseException | None = None
+    gathered: Gathered | None = None
 
 
 if TYPE_CHECKING:

@@ -325,6 +325,8 @@ class IOManagerSpec(Struct, frozen=True):
         create: Given the init context (``resource_config``, ``resources``, ``storage``), makes the IO manager.
         config_schema: A msgspec Struct, whose defaults make fields optional; None takes no config.
         required_resource_keys: The resources that `create` reads from ``resources``.
+        in_home: Given a config, the one by which all is kept in the home's storage, or in memory; the same where it is
+            so already. None where it never is.
     """
 
     name: str
@@ -332,3 +334,4 @@ class IOManagerSpec(Struct, frozen=True):
     config_schema: type[Struct] | None = None
     required_resource_keys: frozenset[str] = frozenset()
     description: str = ""
+    in_home: Callable[[Any], Any] | None = None

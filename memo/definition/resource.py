@@ -168,9 +168,14 @@ def _mock() -> Any:
 
 
 class IOManagerDefinition(ResourceDefinition):
-    """How an IO manager is made. The names of IO managers and their config are in no version."""
+    """How an IO manager is made. The names of IO managers and their config are in no version.
+
+    Attributes:
+        spec: What a family offers, where it is made of that.
+    """
 
     kind = "IO manager"
+    spec: IOManagerSpec | None = None
 
     def __init__(
         self,
@@ -216,13 +221,15 @@ class IOManagerDefinition(ResourceDefinition):
     @staticmethod
     def from_spec(spec: IOManagerSpec) -> IOManagerDefinition:
         """Make a definition of what a family offers."""
-        return IOManagerDefinition(
+        made = IOManagerDefinition(
             spec.create,
             config_schema=spec.config_schema,
             description=spec.description,
             required_resource_keys=spec.required_resource_keys,
             name=spec.name,
         )
+        made.spec = spec
+        return made
 
 
 class InputManagerDefinition(IOManagerDefinition):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from memo.events import ErrorInfo, Event
     from memo.execution.environment import RunEnvironment
+    from memo.execution.spans import Spans
 
 
 class WorkerOrders(Struct, frozen=True):
@@ -38,6 +39,7 @@ class WorkerOrders(Struct, frozen=True):
     Attributes:
         expected: Step key -> op version, as they were when the plan was made.
         main_is_target: Whether the coordinator's ``__main__`` is the file that holds the job.
+        profiled: Whether it is to tell where its time goes.
     """
 
     place: str
@@ -51,6 +53,7 @@ class WorkerOrders(Struct, frozen=True):
     tags: dict[str, str]
     expected: dict[str, str]
     main_is_target: bool
+    profiled: bool = False
 
 
 def main(channel: int, lifeline: int) -> None:
@@ -63,10 +66,18 @@ def main(channel: int, lifeline: int) -> None:
     _leave_a_watcher(lifeline, channel)
     connection = Connection(channel)
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
-        _work(connection, connection.recv())
+        orders: WorkerOrders = connection.recv()
+        if not orders.profiled:
+            _work(connection, orders, None)
+            return
+        from memo.execution.spans import WORKER_SEAMS, Spans
+
+        spans = Spans()
+        with spans.gathering(WORKER_SEAMS):
+            _work(connection, orders, spans)
 
 
-def _work(connection: Connection, orders: WorkerOrders) -> None:
+def _work(connection: Connection, orders: WorkerOrders, spans: Spans | None) -> None:
     environment: RunEnvironment | None = None
     broken: ErrorInfo | None = None
     stale: frozenset[str] = frozenset()
@@ -98,7 +109,7 @@ def _work(connection: Connection, orders: WorkerOrders) -> None:
                     with contextlib.suppress(OSError):
                         connection.send(StepOutcome(task.step_key, task.attempt, "canceled"))
                     raise
-            _send(connection, outcome)
+            _send(connection, outcome if spans is None else replace(outcome, gathered=spans.take()))
 
 
 def _environment(orders: WorkerOrders) -> RunEnvironment:

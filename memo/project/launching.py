@@ -184,6 +184,7 @@ def _multiprocess(
     wish: Wish,
     emit: Callable[[Event], None],
 ) -> Executor:
+    from memo.execution.spans import is_gathering
     from memo.execution.worker import WorkerOrders
 
     environment, versions = prepared.environment, prepared.plan.versions
@@ -200,6 +201,7 @@ def _multiprocess(
         wish.tags,
         {key: versions.steps[key].op.version for key in prepared.plan.steps} if versions else {},
         main_is_target=main_file is not None and os.path.abspath(main_file) == os.path.abspath(target.place),
+        profiled=is_gathering(),
     )
     made: Executor = family_member(EXECUTORS, "multiprocess")(workers, orders=orders, emit=emit)
     return made

@@ -1,0 +1,377 @@
+"""`memo bench`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from memo.cli.completing import complete_step
+from memo.cli.failures import guarded
+from memo.cli.options import (
+    concurrency_option,
+    config_options,
+    debug_option,
+    json_option,
+    select_option,
+    target_argument,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+    from pathlib import Path
+
+    from memo.definition.job import JobDefinition
+    from memo.project.bench_figures import Bench, Stage, StepCost
+    from memo.project.benching import Surroundings
+
+_SHOWN_STEPS = 10
+_SHOWN_NAMES = 5
+
+
+@click.command()
+@target_argument
+@config_options
+@select_option
+@concurrency_option
+@click.option(
+    "-n",
+    "--repeat",
+    metavar="N",
+    type=click.IntRange(min=3),
+    default=3,
+    help="Run so many times with nothing to do, at least 3; the median counts.",
+)
+@click.option(
+    "--cold", metavar="N", type=click.IntRange(min=1), default=1, help="Run so many times with nothing stored."
+)
+@click.option(
+    "--change",
+    metavar="STEP",
+    shell_complete=complete_step,
+    help="The step whose op counts as edited; the one in the middle of the job where left out.",
+)
+@click.option(
+    "--scratch",
+    metavar="FOLDER",
+    type=click.Path(),
+    help="Work in this folder, which must be empty, and leave the home and a trace of each kind of run there.",
+)
+@click.option(
+    "--as-configured",
+    is_flag=True,
+    help="Let IO managers store outside of the scratch folder, where they are configured to; it stays there.",
+)
+@json_option
+@debug_option
+@guarded
+def bench(
+    target: str,
+    job: str | None,
+    config_files: tuple[str, ...],
+    assignments: tuple[str, ...],
+    tags: tuple[str, ...],
+    select: str | None,
+    max_concurrent: int | None,
+    repeat: int,
+    cold: int,
+    change: str | None,
+    scratch: str | None,
+    as_configured: bool,
+    as_json: bool,
+) -> int:
+    """Measure a job: cold, with nothing to do, after an edit; what reuse saves, and where the time goes.
+
+    Each run is a process of its own, as `memo run` is, in a home of its own below a scratch folder, which is removed in
+    the end. The ops run for real: what they write elsewhere, they write. Outputs are stored in the scratch home only.
+
+    \b
+    cold  nothing is stored: all steps run
+    null  nothing has changed
+    edit  the op of one step counts as edited, and gives what it gave before
+    """  # noqa: D301 - the backspace is click's sign for lines that are not to be wrapped
+    import sys as system
+
+    from memo.cli.config_files import read_run_config, read_tags
+    from memo.cli.opening import load_job
+    from memo.cli.standard_output import kept_for_result
+    from memo.cli.text import out, out_json, tell
+    from memo.project.benching import BenchFailedError, scratch_folder, surroundings
+    from memo.project.benching import bench as measure
+
+    run_config, found_tags = read_run_config(config_files, assignments), read_tags(tags)
+    path = [each for each in system.path if each]
+    with scratch_folder(scratch) as folder, _stopped_by_signals(), kept_for_result():
+        found, reference = load_job(target, job)
+        around = surroundings(found, folder, run_config=run_config, selection=select, as_configured=as_configured)
+        for line in _around_lines(found, folder, around, kept=scratch is not None, as_configured=as_configured):
+            tell(line)
+        progress = _Progress(len(found.steps))
+        try:
+            made = measure(
+                found,
+                reference,
+                folder,
+                _options(config_files, assignments, tags, select, max_concurrent),
+                path=path,
+                run_config=run_config,
+                tags=found_tags,
+                selection=select,
+                repeats=repeat,
+                colds=cold,
+                change=change,
+                as_configured=as_configured,
+                tell=progress.begin,
+                listen=progress.listen,
+            )
+        except BenchFailedError as failed:
+            progress.end()
+            for line in _failed_lines(failed.told):
+                tell(line)
+            tell(f"the {failed.stage} run failed, and nothing more is measured", "red")
+            return failed.exit_code if failed.exit_code in {1, 2, 130} else 1
+        finally:
+            progress.end()
+        if scratch is not None:
+            tell(f"kept: {folder}, with a trace of each kind of run: cold.json, null.json, edit.json")
+    if as_json:
+        out_json(_json(made))
+        return 0
+    for line in _lines(made):
+        out(line)
+    return 0
+
+
+def _options(
+    config_files: tuple[str, ...],
+    assignments: tuple[str, ...],
+    tags: tuple[str, ...],
+    select: str | None,
+    max_concurrent: int | None,
+) -> list[str]:
+    """The same wishes, for `memo run`."""
+    found = [f"--config={each}" for each in config_files]
+    found += [f"--set={each}" for each in assignments]
+    found += [f"--tag={each}" for each in tags]
+    found += [f"--select={select}"] if select is not None else []
+    return [*found, f"--max-concurrent={max_concurrent}"] if max_concurrent is not None else found
+
+
+def _around_lines(
+    job: JobDefinition, folder: Path, around: Surroundings, *, kept: bool, as_configured: bool
+) -> list[str]:
+    """Say where things are going to be stored."""
+    home = folder / "home"
+    lines = [f"measuring {job.name} in a home of its own, {home}{'' if kept else ', which is removed in the end'}"]
+    keys = [*around.moved, *around.outside]
+    if as_configured and keys:
+        named = ", ".join(map(repr, keys))
+        lines.append(f"{named}: stores where it is configured to, outside of that home; what it stores stays there")
+    elif around.moved:
+        named = ", ".join(map(repr, around.moved))
+        lines.append(f"{named}: stores in that home too, and not where it is configured to (--as-configured does)")
+    if around.remote is not None:
+        lines.append(f"[storage] remote is left out: nothing is taken from {around.remote}, or put there")
+    return lines
+
+
+def _failed_lines(told: Sequence[str]) -> list[str]:
+    """What a failed run told of its failure, without what it says to type next."""
+    begin = next((number for number, line in enumerate(told) if line.startswith(("failed:", "error:"))), 0)
+    return [line for line in told[begin:] if not line.startswith(("  what it printed:", "  to go on:", "profile: "))]
+
+
+class _Progress:
+    """Tells what is being done; on a terminal how far a run is, on one line that changes."""
+
+    def __init__(self, steps: int) -> None:
+        self.stream = sys.stderr
+        self._steps = steps
+        self._ended = 0
+        self._is_shown = False
+        self._is_live = self.stream.isatty()
+
+    def begin(self, text: str) -> None:
+        """Begin a kind of run."""
+        from memo.cli.text import tell
+
+        self.end()
+        self._ended = 0
+        tell(text)
+
+    def listen(self, stage: str, line: str) -> None:
+        """Take a line that a run told."""
+        if not self._is_live or ": ran in " not in line:
+            return
+        self._ended += 1
+        key = line.partition(": ran in ")[0]
+        self.stream.write(f"\r\x1b[K{stage}: {self._ended:,} of {self._steps:,} steps, the last was {key}"[:100])
+        self.stream.flush()
+        self._is_shown = True
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self._is_shown:
+            self.stream.write("\r\x1b[K")
+            self.stream.flush()
+            self._is_shown = False
+
+
+@contextmanager
+def _stopped_by_signals() -> Generator[None]:
+    """Let the signals by which systems stop a program end what is measured too, and remove the scratch folder."""
+
+    def interrupt(_number: int, _frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# The result
+
+
+def _lines(made: Bench) -> list[str]:
+    from memo.cli.text import many, seconds_text, table
+
+    lines = table(
+        ("RUN", "TIMES", "WALL", "CPU", "MEMORY", "STORED", "STEPS RUN", "CUT OFF", "REUSED"),
+        [_row(each) for each in (made.cold, made.null, made.edit)],
+        styles=["bold"] * 3,
+        right=range(1, 9),
+    )
+    op, below = made.op_name, made.forecast
+    lines.append("")
+    lines.append(
+        f"cold: nothing is stored; null: nothing has changed; edit: the op {op!r} is edited and gives what it gave"
+    )
+    if made.saved > 0:
+        share = made.saved / made.cold.seconds
+        lines.append(f"reuse saves {seconds_text(made.saved)} of {seconds_text(made.cold.seconds)} ({share:.0%})")
+    else:
+        lines.append(f"reuse saves nothing: with nothing to do a run takes {seconds_text(-made.saved)} longer")
+    lines.append(
+        f"an edit of {op!r} that changes its value, and all below: {many(below.steps, 'step')} run, about "
+        f"{seconds_text(below.seconds)} (forecast)"
+    )
+    if made.always:
+        named = ", ".join(f"{key} ({reason})" for key, reason in list(made.always.items())[:_SHOWN_NAMES])
+        more = f" and {len(made.always) - _SHOWN_NAMES:,} more" if len(made.always) > _SHOWN_NAMES else ""
+        lines.append(f"{many(len(made.always), 'step')} run though nothing has changed: {named}{more}")
+    lines += ["", *_where_lines(made), "", *_step_lines(made)]
+    return lines
+
+
+def _row(stage: Stage) -> tuple[str, ...]:
+    from memo.cli.text import bytes_text, seconds_text
+
+    return (
+        stage.name,
+        f"{len(stage.wall):,}",
+        seconds_text(stage.seconds),
+        seconds_text(stage.cpu_seconds),
+        bytes_text(stage.memory),
+        bytes_text(stage.stored),
+        f"{stage.steps_run:,}",
+        f"{stage.cut_off:,}",
+        f"{stage.reused:,}",
+    )
+
+
+def _where_lines(made: Bench) -> list[str]:
+    """Where the time goes: a line for each part that takes a hundredth of any run."""
+    from memo.cli.text import seconds_text, table
+    from memo.project.bench_figures import WHERE
+
+    columns = [made.cold.where, made.null.where, made.edit.where]
+    heads = ["COLD", "NULL", "EDIT"]
+    if made.workers:
+        columns.insert(1, made.cold.in_workers)
+        heads.insert(1, "ITS WORKERS")
+    wholes = [sum(each.values()) for each in columns]
+    rows: list[tuple[str, ...]] = []
+    for part, name in WHERE.items():
+        taken = [each.get(part, 0.0) for each in columns]
+        if any(each > 0.01 * whole for each, whole in zip(taken, wholes, strict=True)):
+            rows.append((name, *[seconds_text(each) if each else "" for each in taken]))
+    return table(("WHERE THE TIME GOES IN ONE RUN", *heads), rows, right=range(1, len(heads) + 1))
+
+
+def _step_lines(made: Bench) -> list[str]:
+    from memo.cli.text import bytes_text, many, seconds_text, table
+
+    slowest = sorted(made.steps, key=lambda each: each.seconds, reverse=True)[:_SHOWN_STEPS]
+    lines = table(
+        ("SLOWEST STEPS", "TAKES", "LOADS", "RUNS", "STORES", "SIZE"),
+        [
+            (
+                each.key,
+                seconds_text(each.seconds),
+                seconds_text(each.load),
+                seconds_text(each.run),
+                seconds_text(each.store),
+                bytes_text(each.bytes) if each.bytes is not None else "",
+            )
+            for each in slowest
+        ],
+        right=range(1, 6),
+    )
+    cheaper = sorted(made.cheaper_to_run, key=lambda each: each.run - each.store)
+    if cheaper:
+        named = ", ".join(each.key for each in cheaper[:_SHOWN_NAMES])
+        more = f" and {len(cheaper) - _SHOWN_NAMES:,} more" if len(cheaper) > _SHOWN_NAMES else ""
+        to_run = seconds_text(sum(each.run for each in cheaper))
+        to_store = seconds_text(sum(each.store for each in cheaper))
+        steps = many(len(cheaper), "step")
+        lines.append("")
+        lines.append(f"cheaper to run than to store and look for: {steps}, {named}{more}")
+        lines.append(f"  {to_run} to run, {to_store} to store; in one step with what reads them they cost neither")
+    return lines
+
+
+def _json(made: Bench) -> dict[str, Any]:
+    return {
+        "job": made.job_name,
+        "workers": made.workers,
+        "runs": {each.name: _stage_json(each) for each in (made.cold, made.null, made.edit)},
+        "edited": {"step": made.edited, "op": made.op_name},
+        "forecast": {"steps_run": made.forecast.steps, "wall_seconds": made.forecast.seconds},
+        "seconds_saved": made.saved,
+        "always_run": made.always,
+        "steps": [_step_json(each) for each in made.steps],
+        "cheaper_to_run": [each.key for each in made.cheaper_to_run],
+    }
+
+
+def _stage_json(stage: Stage) -> dict[str, Any]:
+    return {
+        "wall_seconds": stage.seconds,
+        "cpu_seconds": stage.cpu_seconds,
+        "wall_seconds_each": stage.wall,
+        "cpu_seconds_each": stage.cpu,
+        "peak_memory_bytes": stage.memory,
+        "stored_bytes": stage.stored,
+        "steps_run": stage.steps_run,
+        "cut_off": stage.cut_off,
+        "reused": stage.reused,
+        "where": stage.where,
+        "where_in_workers": stage.in_workers,
+    }
+
+
+def _step_json(step: StepCost) -> dict[str, Any]:
+    return {
+        "step": step.key,
+        "seconds": step.seconds,
+        "load_seconds": step.load,
+        "run_seconds": step.run,
+        "store_seconds": step.store,
+        "bytes": step.bytes,
+    }

@@ -1,0 +1,380 @@
+"""What a job costs cold, with nothing to do and after an edit, each measured as a process of its own."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from memo.contracts.io_manager import Storage
+from memo.definition.names import check_tags
+from memo.definition.resource import IOManagerDefinition
+from memo.definition.selection import select_steps
+from memo.errors import DefinitionError, InvocationError, SelectionError, did_you_mean
+from memo.execution.environment import make_environment
+from memo.execution.run import new_run_id
+from memo.planning import Verdict
+from memo.project.bench_figures import Bench, Stage, StepCost, forecast_of, step_costs, where_of
+from memo.project.bench_target import text_of
+from memo.project.holdings import stored_bytes
+from memo.project.home import Home, find_root
+from memo.project.measuring import measure
+from memo.project.preparing import Wish, is_memoized, prepare, selection_of
+from memo.project.settings import REMOTE_VARIABLE, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+
+    from memo.contracts.run_store import RunRecord
+    from memo.definition.job import JobDefinition
+    from memo.definition.reference import JobReference
+    from memo.project.measuring import Process
+
+LONG = 10.0
+"""Seconds. What takes longer is not repeated unasked."""
+
+
+class BenchFailedError(Exception):
+    """A run that was to be measured did not come to its end.
+
+    Attributes:
+        exit_code: Of the run.
+        told: What it told at the end.
+    """
+
+    def __init__(self, stage: str, exit_code: int, told: Sequence[str]) -> None:
+        super().__init__(stage)
+        self.stage = stage
+        self.exit_code = exit_code
+        self.told = told
+
+
+class Surroundings(Struct, frozen=True):
+    """Where the outputs of a job would land.
+
+    Attributes:
+        moved: The keys of IO managers that can keep in the scratch home what they are configured to keep elsewhere.
+        outside: Those that store where memo does not know, or cannot but elsewhere: key -> the definition.
+        remote: Where the project shares its outputs; None where it does not.
+    """
+
+    moved: tuple[str, ...]
+    outside: dict[str, str]
+    remote: str | None
+
+
+def surroundings(
+    job: JobDefinition, scratch: Path, *, run_config: Any, selection: str | None, as_configured: bool
+) -> Surroundings:
+    """Find out where the selected steps of a job would store.
+
+    Raises:
+        InvocationError: It is not to be stored where they are configured to, and nobody knows where that is.
+        MemoError: The config, the settings or the selection is not as it must be.
+    """
+    storage = Storage(str(scratch / "home" / "storage"))
+    environment = make_environment(job, run_id=new_run_id(), run_config=run_config, storage=storage)
+    selected = _selected(job, selection)
+    keys = {
+        out.io_manager_key: None for key in selected for out in job.steps[key].op.outs.values() if not out.is_nothing
+    }
+    moved: list[str] = []
+    outside: dict[str, str] = {}
+    for key in keys:
+        definition = environment.resource_defs[key]
+        spec = definition.spec if isinstance(definition, IOManagerDefinition) else None
+        if spec is None or spec.in_home is None:
+            outside[key] = f"{definition.where} of {key!r}" if definition.name != key else definition.where
+        elif spec.in_home(config := environment.config.resources.get(key)) != config:
+            moved.append(key)
+    if outside and not as_configured:
+        raise InvocationError(_refusal(outside))
+    return Surroundings(tuple(moved), outside, load_settings(find_root()).storage.remote)
+
+
+def _selected(job: JobDefinition, selection: str | None) -> list[str]:
+    chosen = selection_of(selection)
+    selected = frozenset(job.steps) if chosen is None else select_steps(job.steps, chosen)
+    return [key for key in job.steps if key in selected]
+
+
+def bench(
+    job: JobDefinition,
+    reference: JobReference,
+    scratch: Path,
+    options: Sequence[str],
+    *,
+    path: Sequence[str],
+    run_config: Any = None,
+    tags: Mapping[str, object] | None = None,
+    selection: str | None = None,
+    repeats: int = 3,
+    colds: int = 1,
+    change: str | None = None,
+    as_configured: bool = False,
+    tell: Callable[[str], None],
+    listen: Callable[[str, str], None],
+) -> Bench:
+    """Measure a job.
+
+    Args:
+        job: The job.
+        reference: By which other processes find it.
+        scratch: An empty folder to work in.
+        options: Of ``memo run``, as they were given: they must mean `run_config`, `tags` and `selection`.
+        path: Where the runs find modules.
+        run_config: Config for ops and resources.
+        tags: Of the runs.
+        selection: Which steps.
+        repeats: How often to run with nothing to do.
+        colds: How often to run cold.
+        change: The step whose op is to count as edited; the one in the middle where left out.
+        as_configured: Let IO managers store outside of the scratch folder, where they are configured to.
+        tell: Told what is about to be done.
+        listen: Told the stage, and every line that its process tells; called in another thread.
+
+    Raises:
+        BenchFailedError: A run failed.
+        MemoError: The job cannot be measured so.
+    """
+    if not is_memoized(job, check_tags(tags, job.where), by_default=True):
+        raise DefinitionError(
+            "its tags turn memoization off, so that nothing of it is ever reused; leave the tag out to measure it",
+            where=job.where,
+        )
+    selected = _selected(job, selection)
+    edited = _edited(job, selected, change)
+    found = surroundings(job, scratch, run_config=run_config, selection=selection, as_configured=as_configured)
+    if as_configured:
+        _check_empty(job, scratch, run_config, tags, selection)
+        if colds > 1 and (found.moved or found.outside):
+            raise InvocationError(
+                "a second run would not be cold: what the first stores outside of the scratch home is still there; "
+                "with --as-configured, leave --cold out"
+            )
+    moved = () if as_configured else found.moved
+    runner = _Runner(reference, scratch, options, path, moved, listen)
+    tell(f"cold: all {len(selected):,} steps run, as long as they take" + (f"; {colds} times" if colds > 1 else ""))
+    cold, steps = runner.cold(colds)
+    tell(f"null: nothing has changed, {repeats} times and once for the profile")
+    null, always = runner.null(repeats)
+    cost = next((each.seconds for each in steps if each.key == edited), 0.0)
+    times = 1 if cost > LONG else repeats
+    tell(f"edit: the op of {edited!r} counts as edited, and gives what it gave; {times} times and once for the profile")
+    edit = runner.edit(edited, times)
+    op = job.steps[edited].op
+    return Bench(
+        job.name,
+        cold,
+        null,
+        edit,
+        steps,
+        always,
+        edited,
+        op.name,
+        forecast_of(job, selected, edited, steps, null.seconds, runner.workers),
+        runner.workers,
+        null.where.get("storage check", 0.0),
+    )
+
+
+def _edited(job: JobDefinition, selected: Sequence[str], change: str | None) -> str:
+    if not selected:
+        raise DefinitionError("has no step that could be measured", where=job.where)
+    if change is None:
+        return selected[len(selected) // 2]
+    if change not in job.steps:
+        raise SelectionError(f"job {job.name!r} has no step {change!r}.{did_you_mean(change, job.steps)}")
+    if change not in selected:
+        raise SelectionError(f"the step {change!r}, which is to change, is not among those of --select")
+    return change
+
+
+def _check_empty(
+    job: JobDefinition, scratch: Path, run_config: Any, tags: Mapping[str, object] | None, selection: str | None
+) -> None:
+    """Refuse to call a run cold that would find outputs where the IO managers are configured to keep them.
+
+    Raises:
+        InvocationError: There are some.
+    """
+    wish = Wish(run_config, check_tags(tags, job.where), selection_of(selection), memoize_by_default=True)
+    with Home(scratch / "home") as home, prepare(job, wish, home=home) as prepared:
+        there = [key for key, step in prepared.plan.steps.items() if step.verdict is Verdict.REUSE]
+    if there:
+        more = f" and of {len(there) - 1:,} more" if len(there) > 1 else ""
+        raise InvocationError(
+            f"what {there[0]!r} gives{more} is stored already where its IO manager is configured to keep it: no run "
+            f"would be cold, and memo bench replaces nothing. Configure an empty place (-c, or --set resources.…)"
+        )
+
+
+def _refusal(outside: Mapping[str, str]) -> str:
+    which = "this would" if len(outside) == 1 else "these would"
+    return (
+        f"memo bench stores nothing outside of its scratch home, and {which}, or may: {', '.join(outside.values())}. "
+        f"Configure an empty place to try it in (-c, or --set resources.{next(iter(outside))}.config.…), and say "
+        f"--as-configured"
+    )
+
+
+class _Runner:
+    """Starts the runs, one after another, all in one home but for those that are cold."""
+
+    def __init__(
+        self,
+        reference: JobReference,
+        scratch: Path,
+        options: Sequence[str],
+        path: Sequence[str],
+        moved: Sequence[str],
+        listen: Callable[[str, str], None],
+    ) -> None:
+        self.workers = 0
+        self._path = path
+        self._reference = reference
+        self._scratch = scratch
+        self._options = options
+        self._moved = moved
+        self._listen = listen
+        self._target = scratch / "target" / "memo_bench_target.py"
+        self._target.parent.mkdir()
+        self._home = scratch / "home"
+        self._edits = 0
+        # Nothing is taken from, or put into, what the project shares.
+        self._environment = {**os.environ, REMOTE_VARIABLE: ""}
+
+    def cold(self, times: int) -> tuple[Stage, tuple[StepCost, ...]]:
+        """Run with nothing stored. Each time is profiled: a run that takes long is not made twice for that."""
+        self._write_target()
+        measured: list[Process] = []
+        for number in range(times):
+            if number:
+                from shutil import rmtree
+
+                rmtree(self._home)
+            measured.append(self._run("cold", profiled=True))
+        trace = self._trace("cold")
+        return self._stage("cold", measured, trace, 0), step_costs(trace)
+
+    def null(self, times: int) -> tuple[Stage, dict[str, str]]:
+        """Run with all stored, several times, and once more for the profile."""
+        before = self._stored()
+        measured = [self._run("null") for _ in range(times)]
+        last = self._record()
+        self._run("null", profiled=True)
+        always = {key: reason for key, (_, reason, outcome) in last.steps.items() if outcome == "success"}
+        return self._stage("null", measured, self._trace("null"), before, last), always
+
+    def edit(self, step: str, times: int) -> Stage:
+        """Run with the op of a step edited, anew each time, and once more for the profile."""
+        measured: list[Process] = []
+        before = self._stored()
+        for number in range(times + 1):
+            self._edits += 1
+            self._write_target(step)
+            taken = self._run("edit", profiled=number == times)
+            if number < times:
+                measured.append(taken)
+        self._write_target()
+        return self._stage("edit", measured, self._trace("edit"), before, runs=times + 1)
+
+    def _write_target(self, edited: str | None = None) -> None:
+        given = (self._reference.place, self._reference.job)
+        text = text_of(*given, in_home=self._moved, edited=edited, edit=self._edits)
+        self._target.write_text(text, encoding="utf-8")
+
+    def _run(self, stage: str, *, profiled: bool = False) -> Process:
+        args = ["run", str(self._target), "--home", str(self._home), *self._options]
+        if profiled:
+            args += ["--profile", str(self._scratch / f"{stage}.json")]
+        done = measure(
+            args, path=self._path, environment=self._environment, listen=lambda line: self._listen(stage, line)
+        )
+        if done.exit_code:
+            raise BenchFailedError(stage, done.exit_code, done.told)
+        if profiled:
+            self._last = done
+        return done
+
+    def _stage(
+        self,
+        name: str,
+        measured: Sequence[Process],
+        trace: Mapping[str, Any],
+        before: int,
+        record: RunRecord | None = None,
+        *,
+        runs: int = 1,
+    ) -> Stage:
+        record = record or self._record()
+        outcomes = [(reason, outcome) for _, reason, outcome in record.steps.values()]
+        reused = sum(outcome == "reused" for _, outcome in outcomes)
+        planned = sum(
+            verdict == Verdict.MAYBE.value and outcome == "reused" for verdict, _, outcome in record.steps.values()
+        )
+        where, in_workers = where_of(trace, self._last.began_ns)
+        return Stage(
+            name,
+            tuple([each.wall for each in measured]),
+            tuple([each.cpu for each in measured]),
+            max(each.memory for each in measured),
+            max(0, self._stored() - before) // runs,
+            sum(outcome == "success" for _, outcome in outcomes),
+            planned,
+            reused - planned,
+            where,
+            in_workers,
+        )
+
+    def _trace(self, stage: str) -> Mapping[str, Any]:
+        import msgspec
+
+        found: Mapping[str, Any] = msgspec.json.decode((self._scratch / f"{stage}.json").read_bytes())
+        self.workers = max(self.workers, found["otherData"]["workers"])
+        return found
+
+    def _stored(self) -> int:
+        return stored_bytes(Home(self._home))
+
+    def _record(self) -> RunRecord:
+        with Home(self._home) as home:
+            (latest,) = home.catalog.list_runs(limit=1)
+            found = home.catalog.get_run(latest.run_id)
+        assert found is not None
+        return found
+
+
+@contextmanager
+def scratch_folder(given: str | None) -> Generator[Path]:
+    """Make the folder to work in; one that nobody asked for is removed in the end.
+
+    Raises:
+        InvocationError: It holds something, or cannot be made.
+    """
+    if given is None:
+        from tempfile import TemporaryDirectory
+
+        with TemporaryDirectory(prefix="memo-bench-", ignore_cleanup_errors=True) as made:
+            yield Path(made)
+        return
+    folder = Path(os.path.abspath(os.path.expanduser(given)))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise InvocationError("is not empty, and --scratch works in an empty folder", where=str(folder))
+    except OSError as error:
+        raise InvocationError(f"cannot be made or read: {error.strerror}", where=str(folder)) from error
+    yield folder
+
+
+__all__ = [
+    "BenchFailedError",
+    "Surroundings",
+    "bench",
+    "scratch_folder",
+    "surroundings",
+]
