@@ -227,7 +227,7 @@ def _stopped_by_signals() -> Generator[None]:
     def interrupt(_number: int, _frame: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
@@ -332,7 +332,9 @@ def _step_lines(made: Bench) -> list[str]:
         steps = many(len(cheaper), "step")
         lines.append("")
         lines.append(f"cheaper to run than to store and look for: {steps}, {named}{more}")
-        lines.append(f"  {to_run} to run, {to_store} to store; in one step with what reads them they cost neither")
+        lines.append(
+            f"  {to_run} to run, {to_store} to store; made in the step that reads them, they need not be stored"
+        )
     return lines
 
 

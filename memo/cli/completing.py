@@ -18,7 +18,9 @@ _RUNS = 20
 
 def complete_step(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """Offer the steps of the target's job, or of the run."""
-    found = _steps(ctx) if ctx.params.get("target") else _recorded_steps(ctx)
+    # Behind an option whose value is being typed, arguments are not told apart yet.
+    target = ctx.params.get("target") or next(iter(ctx.args), None)
+    found = _steps(ctx, target) if target else _recorded_steps(ctx)
     return [key for key in found if key.startswith(incomplete)]
 
 
@@ -45,12 +47,12 @@ def complete_job(ctx: click.Context, _parameter: click.Parameter, incomplete: st
     return sorted(each for each in found if each.startswith(incomplete))
 
 
-def _steps(ctx: click.Context) -> list[str]:
+def _steps(ctx: click.Context, target: str) -> list[str]:
     try:
         from memo.cli.opening import load_job
 
         job: JobDefinition
-        job, _ = load_job(str(ctx.params["target"]), ctx.params.get("job"))
+        job, _ = load_job(target, ctx.params.get("job"))
     except Exception:  # noqa: BLE001 - see the module's docstring
         return []
     return list(job.steps)

@@ -32,7 +32,6 @@ _ENDED = {
     EventType.STEP_SUCCESS,
     EventType.STEP_FAILURE,
     EventType.STEP_UP_FOR_RETRY,
-    EventType.STEP_CANCELED,
     EventType.OUTPUT_LOST,
 }
 
@@ -59,6 +58,40 @@ def _as(name: str) -> Callable[..., tuple[str, str | None]]:
     return lambda *_args, **_options: (name, None)
 
 
+def coordinator_seams(
+    planned: Callable[[tuple[Any, ...], Any], None] | None = None,
+    heard: Callable[[tuple[Any, ...], Any], None] | None = None,
+    received: Callable[[tuple[Any, ...], Any], None] | None = None,
+) -> list[Seam]:
+    """What is looked at in the process of the run.
+
+    Args:
+        planned: Told of every plan.
+        heard: Told of every event.
+        received: Told of the outcomes of steps that ran in workers.
+    """
+    workers = "memo.execution.multiprocess:MultiprocessExecutor"
+    return [
+        Seam("memo.definition.reference:JobReference.load", "import", _of_import),
+        Seam("memo.definition.op:OpDefinition.__init__", "definition", _as("define an op")),
+        Seam("memo.definition.graph:GraphDefinition.__init__", "definition", _as("define a graph")),
+        Seam("memo.definition.job:JobDefinition.__init__", "definition", _as("define a job")),
+        Seam("memo.project.preparing:make_environment", "config", _as("resolve config")),
+        Seam("memo.project.preparing:resolve_versions", "versions"),
+        Seam("memo.versioning.stamps:Stamps.of", "sources", _of_source),
+        Seam("memo.project.preparing:make_plan", "plan", taken=planned),
+        Seam("memo.project.preparing:plan_without_memoization", "plan", taken=planned),
+        Seam("memo.execution.storage:StepStorage.stored", "storage check", _as("ask what is stored")),
+        Seam("memo.execution.loop:RunLoop.run", "loop", _as("walk the plan")),
+        Seam("memo.execution.recording:Recorder.event", "telling", taken=heard),
+        Seam(f"{workers}.submit", "starting workers"),
+        Seam(f"{workers}.outcomes", "waiting for workers", _as("wait for workers"), taken=received),
+        Seam(f"{workers}.stop", "waiting for workers", _as("end workers"), taken=received),
+        *STEP_SEAMS,
+        *_catalog_seams(),
+    ]
+
+
 class _Profile:
     """What is gathered of one call of the command line, whose runs may be several."""
 
@@ -72,52 +105,32 @@ class _Profile:
         self.sizes: dict[str, int] = {}
         self.reused: list[tuple[str, str, int]] = []
         self.open: dict[str, int] = {}
-        """Steps that have started and not ended, and when."""
+        """Steps that have started and not ended, and when; those stay here that were canceled."""
+        self.unheard: list[tuple[str, int, int]] = []
+        """Steps whose worker died, from when to when."""
         self.outcomes: dict[str, int] = {}
 
     def at(self, seconds: float) -> int:
         """A time of an event on the clock of spans."""
         return int(seconds * 1e9) - self.now_ns + self.now
 
-    def seams(self) -> list[Seam]:
-        """What is looked at in the process of the run."""
-        return [
-            Seam("memo.definition.reference:JobReference.load", "import", _of_import),
-            Seam("memo.definition.op:OpDefinition.__init__", "definition", _as("define an op")),
-            Seam("memo.definition.graph:GraphDefinition.__init__", "definition", _as("define a graph")),
-            Seam("memo.definition.job:JobDefinition.__init__", "definition", _as("define a job")),
-            Seam("memo.project.preparing:make_environment", "config", _as("resolve config")),
-            Seam("memo.project.preparing:resolve_versions", "versions"),
-            Seam("memo.versioning.stamps:Stamps.of", "sources", _of_source),
-            Seam("memo.project.preparing:make_plan", "plan", taken=self._planned),
-            Seam("memo.project.preparing:plan_without_memoization", "plan", taken=self._planned),
-            Seam("memo.execution.storage:StepStorage.stored", "storage check"),
-            Seam("memo.execution.loop:RunLoop.run", "loop", _as("walk the plan")),
-            Seam("memo.execution.recording:Recorder.event", "telling", taken=self._heard),
-            Seam(
-                "memo.execution.multiprocess:MultiprocessExecutor.outcomes",
-                "waiting for workers",
-                _as("wait for workers"),
-                taken=self._received,
-            ),
-            Seam("memo.execution.multiprocess:MultiprocessExecutor.submit", "starting workers"),
-            Seam("memo.execution.multiprocess:MultiprocessExecutor.stop", "waiting for workers", taken=self._received),
-            *STEP_SEAMS,
-            *_catalog_seams(),
-        ]
-
-    def _planned(self, _args: tuple[Any, ...], plan: Any) -> None:
+    def planned(self, _args: tuple[Any, ...], plan: Any) -> None:
+        """Take a plan: its verdicts, with their reasons."""
         self.job = plan.job_name
         for key, step in plan.steps.items():
             reason = f"{step.reason.value}: {step.detail}" if step.detail else step.reason.value
             self.verdicts[key] = (step.verdict.value, reason)
 
-    def _received(self, _args: tuple[Any, ...], outcomes: Any) -> None:
+    def received(self, _args: tuple[Any, ...], outcomes: Any) -> None:
+        """Take what workers have gathered, with the outcomes of their steps."""
         for outcome in outcomes:
             if outcome.gathered is not None:
                 self.workers.setdefault(outcome.gathered.pid, []).append(outcome.gathered)
+            elif outcome.step_key in self.open:
+                self.unheard.append((outcome.step_key, self.open.pop(outcome.step_key), perf_counter_ns()))
 
-    def _heard(self, args: tuple[Any, ...], _result: Any) -> None:
+    def heard(self, args: tuple[Any, ...], _result: Any) -> None:
+        """Take an event."""
         event: Event = args[1]
         kind, key = event.kind, event.step_key
         if kind is EventType.RUN_START:
@@ -157,13 +170,13 @@ class _Profile:
         for key, reason, at in self.reused:
             place = {"ph": "i", "s": "t", "ts": (at - begin) / 1000, "pid": pid, "tid": spans.main}
             rows.append({"name": f"{key} reused", "cat": "reused", **place, "args": {"step": key, "reason": reason}})
-        own = {(each.step, each.category) for each in spans.found}
-        for number, (key, at) in enumerate(self.open.items(), 1):
-            # What ran in a worker that was ended could not be told by it.
-            if (key, "step") not in own:
-                name = {"name": "thread_name", "ph": "M", "pid": pid, "tid": number, "args": {"name": f"ended: {key}"}}
-                took = {"ph": "X", "ts": (at - begin) / 1000, "dur": (ended - at) / 1000, "pid": pid, "tid": number}
-                rows += [name, {"name": key, "cat": "step", **took, "args": self._facts(key, {"outcome": "ended"})}]
+        told_here = {each.step for each in spans.found if each.category == "step"}
+        canceled = [(key, at, ended) for key, at in self.open.items() if key not in told_here]
+        for number, (key, at, until) in enumerate([*self.unheard, *canceled], 1):
+            # What ran in a worker that was ended could not be told by it. Each has a row of its own: they may overlap.
+            name = {"name": "thread_name", "ph": "M", "pid": pid, "tid": number, "args": {"name": f"ended: {key}"}}
+            took = {"ph": "X", "ts": (at - begin) / 1000, "dur": (until - at) / 1000, "pid": pid, "tid": number}
+            rows += [name, {"name": key, "cat": "step", **took, "args": self._facts(key, {"outcome": "ended"})}]
         told = {
             "memo": __version__,
             "job": self.job,
@@ -241,7 +254,7 @@ def profiled(path: str, command: str) -> Generator[None]:
         family_member(IO_MANAGERS, "text")
         family_member(STRATEGIES, "source_hash")
     with spans.span("prepare the profile", "profile"):
-        seams = profile.seams()
+        seams = coordinator_seams(profile.planned, profile.heard, profile.received)
         import_seams(seams)
     try:
         with profile.spans.gathering(seams):
@@ -277,4 +290,4 @@ def _write(path: str, text: bytes) -> None:
         raise InvocationError(f"the profile cannot be written there: {error.strerror}", where=path) from error
 
 
-__all__ = ["SHOWN_REUSES", "profiled"]
+__all__ = ["SHOWN_REUSES", "coordinator_seams", "profiled"]
