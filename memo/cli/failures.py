@@ -23,17 +23,19 @@ def guarded(command: Callable[..., int | None]) -> Callable[..., int]:
 
     @wraps(command)
     def call(*args: Any, debug: bool, **options: Any) -> int:
-        passed_on = (click.ClickException, click.exceptions.Exit, click.Abort)
+        passed_on = (BrokenPipeError, click.ClickException, click.exceptions.Exit, click.Abort)
         return attempted(lambda: command(*args, **options), debug=debug, passed_on=passed_on)
 
     return call
 
 
-def attempted(command: Callable[[], int | None], *, debug: bool, passed_on: tuple[type[Exception], ...] = ()) -> int:
+def attempted(
+    command: Callable[[], int | None], *, debug: bool, passed_on: tuple[type[Exception], ...] = (BrokenPipeError,)
+) -> int:
     """Call a command and give its exit code, whatever happens in it but what is to be told by others."""
     try:
         return command() or 0
-    except (BrokenPipeError, *passed_on):
+    except passed_on:
         raise
     except KeyboardInterrupt:
         tell("interrupted")

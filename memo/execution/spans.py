@@ -124,25 +124,17 @@ class Spans:
         self._stacks: dict[int, list[int]] = {}
 
     @contextmanager
-    def span(
-        self, name: str, category: str, *, step: str | None = None, shortest: int = SHORTEST
-    ) -> Generator[dict[str, Any]]:
-        """Look at the clock before and after a block; what is put into the dictionary is told with its span."""
-        facts: dict[str, Any] = {}
+    def span(self, name: str, category: str, *, step: str | None = None, shortest: int = SHORTEST) -> Generator[None]:
+        """Look at the clock before and after a block."""
         thread, stack = self._thread()
         stack.append(0)
         began = perf_counter_ns()
         try:
-            yield facts
+            yield
         finally:
-            took = perf_counter_ns() - began
-            within = stack.pop()
-            if stack:
-                stack[-1] += took
-            at = (thread, category)
-            self.totals[at] = self.totals.get(at, 0) + took - within
+            took = self._ended(thread, stack, category, began)
             if took >= shortest:
-                self.found.append(Span(name, category, began, took, thread, step, facts))
+                self.found.append(Span(name, category, began, took, thread, step))
 
     def add(self, name: str, category: str, began: int, ended: int) -> None:
         """Add what went before anybody could look."""
@@ -160,6 +152,16 @@ class Spans:
             current = current_thread()
             self.threads[thread] = "main" if current is main_thread() else current.name
         return thread, stack
+
+    def _ended(self, thread: int, stack: list[int], category: str, began: int) -> int:
+        """Count what has just ended: what took place within it is not its own. Gives the nanoseconds that it took."""
+        took = perf_counter_ns() - began
+        within = stack.pop()
+        if stack:
+            stack[-1] += took
+        at = (thread, category)
+        self.totals[at] = self.totals.get(at, 0) + took - within
+        return took
 
     def take(self) -> Gathered:
         """Take what has been gathered so far, to be sent to another process."""
@@ -189,28 +191,43 @@ class Spans:
                 setattr(owner, name, plain)
 
     def _looked_at(self, function: Callable[..., Any], seam: Seam) -> Callable[..., Any]:
-        name = function.__name__.strip("_").replace("_", " ")
+        plain = function.__name__.strip("_").replace("_", " ")
         category, named, shortest, facts_of, taken = seam.category, seam.named, seam.shortest, seam.facts, seam.taken
 
         @wraps(function)
+        def around(*args: Any, **options: Any) -> Any:
+            name, step = named(*args, **options) if named is not None else (plain, None)
+            return self._around(function(*args, **options), name, category, step)
+
+        @wraps(function)
         def call(*args: Any, **options: Any) -> Any:
-            called, step = named(*args, **options) if named is not None else (name, None)
-            if seam.around:
-                return self._around(function(*args, **options), called, category, step)
-            with self.span(called, category, step=step, shortest=shortest) as facts:
+            # Not through `span`: it is called many times for every step, and what it takes is measured too.
+            thread, stack = self._thread()
+            stack.append(0)
+            began = perf_counter_ns()
+            result: Any = _NOTHING
+            try:
                 result = function(*args, **options)
-                if facts_of is not None:
-                    facts.update(facts_of(result))
+            finally:
+                took = self._ended(thread, stack, category, began)
+                if took >= shortest:
+                    name, step = named(*args, **options) if named is not None else (plain, None)
+                    facts = facts_of(result) if facts_of is not None and result is not _NOTHING else {}
+                    self.found.append(Span(name, category, began, took, thread, step, facts))
             if taken is not None:
                 taken(args, result)
             return result
 
-        return call
+        return around if seam.around else call
 
     @contextmanager
     def _around(self, block: Any, name: str, category: str, step: str | None) -> Generator[Any]:
         with self.span(name, category, step=step), block as entered:
             yield entered
+
+
+_NOTHING: Any = object()
+"""In the place of what a function returned that has raised."""
 
 
 def _owner(place: str) -> tuple[Any, str]:

@@ -481,5 +481,8 @@ class StepStorage:
 
 def _as_sharing(manager: object) -> SharingIOManager | None:
     """The IO manager, if it shares what it stores; as long as nobody has imported the contract, none does."""
-    contract = sys.modules.get("memo.contracts.sharing")
-    return manager if contract is not None and isinstance(manager, contract.SharingIOManager) else None
+    if "memo.contracts.sharing" not in sys.modules:
+        return None
+    from memo.contracts.sharing import SharingIOManager
+
+    return manager if isinstance(manager, SharingIOManager) else None

@@ -162,7 +162,7 @@ class _Planner:
         self.optional_ops = {at for at, op in ops.items() if not all(out.is_required for out in op.outs.values())}
 
     @cached_property
-    def parents(self) -> dict[str, list[str]]:
+    def parents(self) -> dict[str, tuple[str, ...]]:
         """Of every step. Where all is stored, nothing asks for them."""
         return {key: self.job.steps[key].parents() for key in self.order}
 

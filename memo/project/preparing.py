@@ -150,8 +150,10 @@ def _plan(
         return plan_without_memoization(job, selected, wish.reason, wish.outside, wired)
     assert home is not None
     forced = frozenset[str]()
-    if wish.force:
-        forced = selected if wish.force is True else _selected(job, wish.force)
+    if wish.force is True:
+        forced = selected
+    elif wish.force is not False:
+        forced = _selected(job, wish.force)
     catalog = home.catalog
     accepted = dict(catalog.accepted())
     told = catalog.acceptances() if accepted else ()
