@@ -1,4 +1,4 @@
-"""Environments of the peers, under a cache folder and never in the project's own: made once, by uv."""
+"""An environment for memo and for each of its peers, with what each needs and nothing else, made by uv in a cache folder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from benchmarks.systems import PINNED
+
+CHECKOUT = Path(__file__).parents[1]
 
 
 class Environment(Struct, frozen=True):
@@ -25,19 +27,20 @@ class Environment(Struct, frozen=True):
 
 
 def prepare(name: str, cache: Path) -> Environment:
-    """Make an environment, or take the one that is there."""
-    if name in {"memo", ""}:
+    """Make an environment, or take the one that is there; memo's is made anew from this checkout."""
+    if not name:
         return Environment(Path(sys.executable).parent)
     folder = cache / "envs" / name
     programs = folder / "bin"
-    wanted = "\n".join([*PINNED[name], sys.version])
+    packages = ["--reinstall-package", "memo-pipelines", str(CHECKOUT)] if name == "memo" else PINNED[name]
+    wanted = "\n".join([*packages, sys.version])
     ready = folder / "ready"
-    if ready.exists() and ready.read_text(encoding="utf-8") == wanted:
+    if name != "memo" and ready.exists() and ready.read_text(encoding="utf-8") == wanted:
         return Environment(programs)
     shutil.rmtree(folder, ignore_errors=True)
     for command in (
         [_uv(), "venv", "--quiet", "--python", sys.executable, str(folder)],
-        [_uv(), "pip", "install", "--quiet", "--python", str(programs / "python"), *PINNED[name]],
+        [_uv(), "pip", "install", "--quiet", "--python", str(programs / "python"), *packages],
     ):
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False)

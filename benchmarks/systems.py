@@ -54,4 +54,4 @@ PINNED = {
         "setuptools==65.5.0",
     ),
 }
-"""What each environment of a peer is made of. memo is measured in the environment that the harness runs in."""
+"""What each environment of a peer is made of. That of memo is made of this checkout and what it asks for."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.measuring import measure
@@ -45,8 +43,7 @@ def measure_start_up(session: Session) -> None:
         if found.problem:
             session.add(Result(WORKLOAD, name, "start", problem=found.problem))
         else:
-            program = Path(sys.executable).parent if environment == "memo" else found.programs
-            todo[name] = [str(program / command[0]), *command[1:]]
+            todo[name] = [str(found.programs / command[0]), *command[1:]]
     for number in range((FULL_ROUNDS if session.is_full else QUICK_ROUNDS) + 1):
         session.say(f"start-up, round {number}")
         for name in list(todo):
