@@ -21,12 +21,12 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Struct
 from xxhash import xxh3_128_hexdigest
 
-from memo.hashing import Hasher, UnencodableError, digest, named_digest, value_digest
+from memo.hashing import Hasher, UnencodableError, digest, named_digest, value_digest, values_digest
 
 
 class Color(enum.Enum):
@@ -481,3 +481,23 @@ def test_a_running_hash_is_that_of_the_whole(pieces: list[bytes]) -> None:
         assert hasher.write(given_piece) == len(piece)
     whole = b"".join(pieces)
     assert (hasher.hexdigest(), hasher.size) == (xxh3_128_hexdigest(whole), len(whole))
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+
+
+@given(
+    st.tuples(st.text(), st.lists(st.tuples(st.text(), SCALARS), max_size=3)),
+    st.tuples(st.text(), st.lists(st.tuples(st.text(), SCALARS), max_size=3)),
+)
+@example(("a", [("b", "c")]), ("a", [("b", "c"), ("", "")]))
+@example(("", [("a", 1)]), ("", [("a", True)]))
+@example(("", [("a", 1)]), ("", [("a", "1")]))
+@example(("1:a", []), ("", [("a", None)]))
+def test_named_values_count_by_name_type_and_content(first: Any, second: Any) -> None:
+    def exact(given: Any) -> Any:
+        return given[0], [(name, type(value), repr(value)) for name, value in given[1]]
+
+    same = values_digest("tag", *first) == values_digest("tag", *second)
+    assert same is (exact(first) == exact(second))
+    assert values_digest("tag", *first) != values_digest("other", *first)
