@@ -116,8 +116,6 @@ class _Resolution:
         self.codes: dict[int, CodeVersion] = {}
         self.besides: dict[int, tuple[CodeVersion, ...]] = {}
         self.ops: dict[int, OpVersion] = {}
-        self.loading: set[int] = set()
-        """The ops with inputs that input managers may load, by id."""
         self.found: dict[str, StepVersion] = {}
         self.blind_spots: dict[str, tuple[BlindSpot, ...]] = {}
 
@@ -141,8 +139,6 @@ class _Resolution:
     def _op(self, step: Step, config: Any, environment: tuple[EnvironmentValue, ...]) -> OpVersion:
         version, code, besides = self.op_version(step)
         _add_blind_spots(self.blind_spots, step.op.name, step.op, code, *besides)
-        if any(each.input_manager_key is not None for each in step.op.ins.values()):
-            self.loading.add(id(step.op))
         resources = {key: self.resource(key).version for key in sorted(step.op.required_resource_keys)}
         local_key = digest("local", version, named_digest("resources", resources.items()) if resources else "")
         return OpVersion(version, local_key, code, config, resources, besides, environment)
@@ -181,12 +177,14 @@ class _Resolution:
 
     def step(self, step: Step) -> StepVersion:
         op = self.op(step)
-        loaders = loaders_of(step, self.definitions) if id(step.op) in self.loading else {}
+        loaders = loaders_of(step, self.definitions) if step.op.loadable_inputs else {}
         values: list[tuple[str, Any]] = []
         members: dict[tuple[str, int], str] | None = None
         wired: list[ReadSource] = []
-        for name, origin in step.inputs.items():
-            if type(origin) is FromList:
+        for name, origin in zip(step.op.input_names, step.origins, strict=True):
+            if type(origin) is FromOutput or origin is None:
+                pass
+            elif type(origin) is FromList:
                 for index, each in enumerate(origin.members):
                     if type(each) is not FromOutput:
                         members = members or {}
@@ -195,7 +193,7 @@ class _Resolution:
                         wired.append(ReadSource(each.source, self.stamps.of(each.source), f"{name}[{index}]"))
             elif type(origin) is FromSource:
                 wired.append(ReadSource(origin.source, self.stamps.of(origin.source), name))
-            elif type(origin) is not FromOutput:
+            else:
                 values.append((name, self._value_of_input(step, name, origin)))
                 continue
             if name in loaders:

@@ -190,7 +190,7 @@ def wired_digest(
 ) -> str:
     """Hash a step's local key with something for each of its upstream outputs: its version, or its content."""
     joined = f"{len(local_key)}:{local_key}"
-    for name, origin in step.inputs.items():
+    for name, origin in zip(step.op.input_names, step.origins, strict=True):
         if type(origin) is FromOutput:
             found = of(origin)
             joined += f"{len(name)}:{name}-{len(found)}:{found}"
