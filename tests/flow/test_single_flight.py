@@ -297,7 +297,7 @@ def test_what_another_run_made_and_was_damaged_at_once_is_made_again(workspace, 
             """(HERE / f"quick-{os.getpid()}").touch()""",
             """(HERE / f"quick-{os.getpid()}").touch()
         wait_for("go on")""",
-        ),
+        ).replace('{os.getpid()}"\n\n    @op\n    def quick', '{os.getpid()}".ljust(3000)\n\n    @op\n    def quick'),
     )
     one = workspace.start("pipeline.py:other")
     until(is_in(workspace, one))
