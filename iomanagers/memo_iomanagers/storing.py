@@ -175,7 +175,7 @@ class Storer:
 
         Signed or not: nothing is taken from it but what to remove, which whoever could write it could have removed.
         """
-        if not self._place.has(address + MANIFEST):
+        if not (self._place.remote or self._place.has(address + MANIFEST)):  # asked far away, it costs as much as read
             return None
         try:
             return manifests.decode(self._place.read(address + MANIFEST), context, address, encodings=NAMES)

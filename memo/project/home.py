@@ -61,7 +61,7 @@ class Home:
     @property
     def cache_dir(self) -> str:
         """Where lies what only saves time: it may be deleted at any time."""
-        return str(self.path / "cache")
+        return os.path.join(self.folder, "cache")
 
     @property
     def catalog(self) -> Catalog:

@@ -67,7 +67,7 @@ def coordinator_seams(
 
     Args:
         planned: Told of every plan.
-        heard: Told of every event.
+        heard: Told of events, in order.
         received: Told of the outcomes of steps that ran in workers.
     """
     workers = "memo.execution.multiprocess:MultiprocessExecutor"
@@ -83,7 +83,7 @@ def coordinator_seams(
         Seam("memo.project.preparing:plan_without_memoization", "plan", taken=planned),
         Seam("memo.execution.storage:StepStorage.stored", "storage check", _as("ask what is stored")),
         Seam("memo.execution.loop:RunLoop.run", "loop", _as("walk the plan")),
-        Seam("memo.execution.recording:Recorder.event", "telling", taken=heard),
+        Seam("memo.execution.recording:Recorder.events_at_once", "telling", taken=heard),
         Seam(f"{workers}.submit", "starting workers"),
         Seam(f"{workers}.outcomes", "waiting for workers", _as("wait for workers"), taken=received),
         Seam(f"{workers}.stop", "waiting for workers", _as("end workers"), taken=received),
@@ -130,8 +130,12 @@ class _Profile:
                 self.unheard.append((outcome.step_key, self.open.pop(outcome.step_key), perf_counter_ns()))
 
     def heard(self, args: tuple[Any, ...], _result: Any) -> None:
-        """Take an event."""
-        event: Event = args[1]
+        """Take what has happened."""
+        events: Iterable[Event] = args[1]
+        for event in events:
+            self._hear(event)
+
+    def _hear(self, event: Event) -> None:
         kind, key = event.kind, event.step_key
         if kind is EventType.RUN_START:
             self.runs.append(event.run_id)
