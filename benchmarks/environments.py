@@ -1,4 +1,4 @@
-"""An environment for memo and for each of its peers, with what each needs and nothing else, made by uv in a cache folder."""
+"""Environments of memo and its peers, each with what it needs and nothing else, made by uv in a cache folder."""
 
 from __future__ import annotations
 
