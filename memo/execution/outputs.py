@@ -146,13 +146,9 @@ class RunOutputs:
 
         Of most that is known; whether an optional output was yielded, the IO managers are asked while they are there.
         """
-        with_optional: dict[int, bool] = {}
         for planned in steps:
             op = self._job.steps[planned.key].op
-            has_optional = with_optional.get(id(op))
-            if has_optional is None:
-                has_optional = with_optional[id(op)] = not all(out.is_required for out in op.outs.values())
-            if has_optional:
+            if op.io_manager_key is None and not all(out.is_required for out in op.outs.values()):
                 assert planned.stored_as is not None
                 self._reuse(planned.key, planned.stored_as)
 

@@ -75,6 +75,8 @@ class StepStorage:
 
     def memoizable(self, op: OpDefinition) -> bool:
         """Whether every IO manager of the op's outputs can say what it has stored."""
+        if op.io_manager_key is not None:
+            return isinstance(self._scope.get(op.io_manager_key), MemoizableIOManager)
         return all(
             out.is_nothing or isinstance(self._scope.get(out.io_manager_key), MemoizableIOManager)
             for out in op.outs.values()

@@ -157,9 +157,9 @@ class _Planner:
         self.skipped: set[FromOutput] = set()
         """Optional outputs of stored steps that were not yielded, and all outputs of steps skipped for want of them."""
         # One of each, as they are few where steps are many.
-        ops = {id(step.op): step.op for step in map(job.steps.__getitem__, self.order)}
-        self.plain_ops = {at for at, op in ops.items() if not stores.memoizable(op)}
-        self.optional_ops = {at for at, op in ops.items() if not all(out.is_required for out in op.outs.values())}
+        ops = {job.steps[key].op for key in self.order}
+        self.plain_ops = {op for op in ops if not stores.memoizable(op)}
+        self.optional_ops = {op for op in ops if not all(out.is_required for out in op.outs.values())}
 
     @cached_property
     def parents(self) -> dict[str, tuple[str, ...]]:
@@ -169,7 +169,7 @@ class _Planner:
     def plan(self) -> Plan:
         plain: set[str] = set()
         if self.plain_ops:
-            plain = {key for key in self.order if id(self.job.steps[key].op) in self.plain_ops}
+            plain = {key for key in self.order if self.job.steps[key].op in self.plain_ops}
         self._find_stored([key for key in self.order if key not in plain] if plain else self.order)
         self._find_outside()
         self._find_withdrawn(plain)
@@ -276,7 +276,7 @@ class _Planner:
         self.decided[key] = StepPlan(
             key, REUSE, reason, detail, found.version, stored_as, seconds=self.seconds.get(key)
         )
-        if self.optional_ops and id(found.step.op) in self.optional_ops:
+        if self.optional_ops and found.step.op in self.optional_ops:
             names = self.stores.skipped_outputs(found.step, stored_as)
             self.skipped.update(FromOutput(key, name) for name in names)
 

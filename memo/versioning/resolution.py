@@ -113,9 +113,9 @@ class _Resolution:
         self.stamps = stamps
         self.accepted = accepted
         self.resources: dict[str, ResourceVersion] = {}
-        self.codes: dict[int, CodeVersion] = {}
-        self.besides: dict[int, tuple[CodeVersion, ...]] = {}
-        self.ops: dict[int, OpVersion] = {}
+        self.codes: dict[OpDefinition, CodeVersion] = {}
+        self.besides: dict[OpDefinition | ResourceDefinition, tuple[CodeVersion, ...]] = {}
+        self.ops: dict[OpDefinition, OpVersion] = {}
         self.found: dict[str, StepVersion] = {}
         self.blind_spots: dict[str, tuple[BlindSpot, ...]] = {}
 
@@ -131,16 +131,18 @@ class _Resolution:
         config = self.config.ops.get(step.key)
         if config is not None:
             return self._op(step, config, self.config.environment.get(("ops", step.key), ()))
-        found = self.ops.get(id(step.op))
+        found = self.ops.get(step.op)
         if found is None:
-            found = self.ops[id(step.op)] = self._op(step, None, ())
+            found = self.ops[step.op] = self._op(step, None, ())
         return found
 
     def _op(self, step: Step, config: Any, environment: tuple[EnvironmentValue, ...]) -> OpVersion:
         version, code, besides = self.op_version(step)
         _add_blind_spots(self.blind_spots, step.op.name, step.op, code, *besides)
+        if not step.op.required_resource_keys:
+            return OpVersion(version, version, code, config, {}, besides, environment)
         resources = {key: self.resource(key).version for key in sorted(step.op.required_resource_keys)}
-        local_key = digest("local", version, named_digest("resources", resources.items()) if resources else "")
+        local_key = digest("local", version, named_digest("resources", resources.items()))
         return OpVersion(version, local_key, code, config, resources, besides, environment)
 
     def op_version(self, step: Step) -> tuple[str, CodeVersion, tuple[CodeVersion, ...]]:
@@ -155,9 +157,9 @@ class _Resolution:
 
     def besides_of(self, definition: OpDefinition | ResourceDefinition) -> tuple[CodeVersion, ...]:
         """The versions of what a definition depends on and its code does not show, sources left out."""
-        found = self.besides.get(id(definition))
+        found = self.besides.get(definition)
         if found is None:
-            found = self.besides[id(definition)] = tuple(
+            found = self.besides[definition] = tuple(
                 self._besides(each, definition) for each in definition.depends_on if not isinstance(each, Source)
             )
         return found
@@ -226,9 +228,8 @@ class _Resolution:
 
     def code_of(self, op: OpDefinition, config: Any) -> CodeVersion:
         # One word for an op wherever it is placed: only its config, which a strategy may look at, can differ.
-        at = id(op)
-        if config is None and at in self.codes:
-            return self.codes[at]
+        if config is None and op in self.codes:
+            return self.codes[op]
         if op.version is not None:
             found = _declared(op.name, op.version)
         else:
@@ -243,7 +244,7 @@ class _Resolution:
                 ) from error
             found = self._worded(word, op, "op")
         if config is None:
-            self.codes[at] = found
+            self.codes[op] = found
         return found
 
     def _worded(self, word: str | CodeVersion | None, definition: Any, kind: str) -> CodeVersion:

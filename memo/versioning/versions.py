@@ -62,7 +62,8 @@ class OpVersion(Struct, frozen=True, gc=False):
 
     Attributes:
         version: H(code, config).
-        local_key: H(version, resources): the local key of a step that is given no values and reads no sources.
+        local_key: H(version, resources), or the version alone where it requires none: the local key of a step that is
+            given no values and reads no sources.
         code: What the strategy said, or what the op declares.
         config: Resolved.
         resources: Key -> version of each resource it requires.
