@@ -84,7 +84,7 @@ def command(programs: Path) -> list[str]:
     return [str(programs / "python"), "-m", "memo", "run", "pipeline.py"]
 
 
-OPS = Driver("memo", "memo", "an op a step", files, command, start=0.12, cold=0.0012, null=0.00015)
+OPS = Driver("memo", "memo", "an op a step", files, command, start=0.06, cold=0.0006, null=0.00004)
 PLACED_OPS = Driver(
-    "memo, few ops", "memo", "few ops, placed often", placed_files, command, start=0.12, cold=0.0008, null=0.00006
+    "memo, few ops", "memo", "few ops, placed often", placed_files, command, start=0.06, cold=0.0004, null=0.000025
 )

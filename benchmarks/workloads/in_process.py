@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WORKLOAD = "in process"
 PROGRAM = Path(__file__).parents[1] / "programs" / "in_process.py"
 QUICK_STEPS, FULL_STEPS = (1_000,), (1_000, 10_000)
-QUICK_ROUNDS, FULL_ROUNDS = 3, 7
+QUICK_ROUNDS, FULL_ROUNDS = 3, 5
 
 
 def measure_in_process(session: Session) -> None:

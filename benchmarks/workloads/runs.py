@@ -57,10 +57,10 @@ QUICK = (
     Cell("chain", 100, 1, changes=False, seconds=2.5),
 )
 FULL = (
-    *(Cell("layered", count, 7, changes=True, seconds=600) for count in (10, 100, 1_000)),
-    *(Cell(shape, count, 5, changes=False, seconds=300) for shape in ("fan", "chain") for count in (100, 1_000)),
-    Cell("layered", 10_000, 5, changes=True, seconds=300),
-    Cell("layered", 100_000, 3, changes=False, seconds=600),
+    *(Cell("layered", count, 5, changes=True, seconds=600) for count in (10, 100, 1_000)),
+    *(Cell(shape, count, 3, changes=False, seconds=120) for shape in ("fan", "chain") for count in (100, 1_000)),
+    Cell("layered", 10_000, 5, changes=True, seconds=150),
+    Cell("layered", 100_000, 3, changes=False, seconds=300),
 )
 
 

@@ -107,7 +107,7 @@ def test_the_budget_tells_what_is_met_missed_and_not_measured() -> None:
     assert told["planning, in process, a step"] == ("20 us", "met")
     assert told["cold no-op step, in process"] == ("500 us", "MISSED")
     assert told["null run of 1,000, to joblib"] == ("0.5x", "met")
-    assert told["null run of 100,000"] == ("", "not measured")
+    assert told["null run of 100,000 steps, an op each"] == ("", "not measured")
 
 
 def test_units() -> None:
