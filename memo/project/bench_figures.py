@@ -115,6 +115,7 @@ class Bench(Struct, frozen=True):
         op_name: Its op.
         workers: How many worker processes there were; 0 for none.
         check: Seconds that asking what is stored takes, of a run with nothing to do.
+        read: The steps that others read.
     """
 
     job_name: str
@@ -128,6 +129,7 @@ class Bench(Struct, frozen=True):
     forecast: Forecast
     workers: int
     check: float
+    read: frozenset[str]
 
     @property
     def saved(self) -> float:
@@ -136,9 +138,12 @@ class Bench(Struct, frozen=True):
 
     @property
     def cheaper_to_run(self) -> tuple[StepCost, ...]:
-        """The steps whose own code takes less than storing what it gives once, and asking for it in one later run."""
+        """The steps whose own code takes less than storing what it gives once, and asking for it in one later run.
+
+        Not those that nobody reads: what they give is what the job is for.
+        """
         share = self.check / max(1, len(self.steps))
-        return tuple([each for each in self.steps if each.run < each.store + share])
+        return tuple([each for each in self.steps if each.run < each.store + share and each.key in self.read])
 
 
 def where_of(trace: Mapping[str, Any], began_ns: int) -> tuple[dict[str, float], dict[str, float]]:

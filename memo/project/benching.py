@@ -178,6 +178,7 @@ def bench(
         forecast_of(job, selected, edited, steps, null.seconds, runner.workers),
         runner.workers,
         null.where.get("storage check", 0.0),
+        frozenset(parent for key in selected for parent in job.steps[key].parents()),
     )
 
 

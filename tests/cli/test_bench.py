@@ -94,6 +94,7 @@ def test_what_is_measured(chain: Workspace, ok: Memo, temporary: Path) -> None:
     for each in found["steps"]:
         assert each["load_seconds"] + each["run_seconds"] + each["store_seconds"] <= each["seconds"] + 1e-6
     assert found["always_run"] == {}
+    assert not {"count", "other"} & {*found["cheaper_to_run"]}  # nobody reads them: they are what the job is for
     assert {*os.listdir(chain.path)} - {"__pycache__"} == {"chain.py", "memo.toml"}
     assert os.listdir(temporary) == []
 
