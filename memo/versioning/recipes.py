@@ -63,9 +63,11 @@ class Recipes:
         parts = list(self._code_parts("code", "", step.op.code, texts))
         for code in step.op.besides:
             parts += self._code_parts("code", "", code, texts)
-        parts += _config_parts("config", "", step.op.config, step.op.environment)
-        parts += _source_parts("", step.sources)
-        for key in versions.required(step.reached):
+        if step.op.config is not None:
+            parts += _config_parts("config", "", step.op.config, step.op.environment)
+        if step.sources:
+            parts += _source_parts("", step.sources)
+        for key in versions.required(step.reached) if step.op.resources or step.loaders else ():
             found = versions.resources[key]
             for code in (found.code, *found.besides):
                 parts += self._code_parts("resource", f"{key}: ", code, texts)
@@ -80,7 +82,7 @@ class Recipes:
 
     def _input_parts(self, step: StepVersion) -> list[RecipePart]:
         parts: list[RecipePart] = []
-        for name, origin in step.step.inputs.items():
+        for name, origin in zip(step.step.op.input_names, step.step.origins, strict=True):
             if type(origin) is FromOutput:
                 parts.append(self._upstream_part(name, origin))
             elif type(origin) is FromList:
@@ -116,6 +118,8 @@ class Recipes:
 
 def _told_apart(parts: list[RecipePart]) -> list[RecipePart]:
     """Give parts of one kind and name that differ names of their own: of several closures in ``depends_on``, say."""
+    if len({(part.kind, part.name) for part in parts}) == len(parts):
+        return parts
     count: dict[tuple[str, str], int] = {}
     known: set[tuple[str, str, str]] = set()
     found: list[RecipePart] = []

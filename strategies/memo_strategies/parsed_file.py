@@ -57,7 +57,9 @@ class ParsedFile:
         found = self._same(code)
         if not found:
             return None
-        nearest = min(found, key=lambda each: abs(each.co_firstlineno - code.co_firstlineno))
+        nearest = found[0]
+        if len(found) > 1:
+            nearest = min(found, key=lambda each: abs(each.co_firstlineno - code.co_firstlineno))
         end = self._ends.get((nearest.co_firstlineno, nearest.co_qualname))
         if end is not None:
             return self._between(nearest.co_firstlineno, end)

@@ -6,7 +6,7 @@ They are made when somebody looks at them, from what was found out when the vers
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, overload
 
 from memo.contracts.version_strategy import CodePart
@@ -60,7 +60,7 @@ class Parts(Sequence[CodePart]):
 
     def _parts(self) -> tuple[CodePart, ...]:
         if self._made is None:
-            found = [CodePart("package", "python", digest("python", self._python), self._python)]
+            found = [_python_part(self._python)]
             found += [part for name, node in _named(self._starts) if (part := self._part(node, name)) is not None]
             found += [CodePart("value", what, hashed) for what, hashed in self._extras.items()]
             self._made = tuple(_renamed(found))
@@ -90,19 +90,25 @@ class Parts(Sequence[CodePart]):
         return None
 
 
+@cache
+def _python_part(version: str) -> CodePart:
+    """The version of Python that runs, which is a part of every version."""
+    return CodePart("package", "python", digest("python", version), version)
+
+
 def _named(starts: tuple[Node, ...]) -> list[tuple[str, Node]]:
     """Every node with the name it is reached by; again for each other name of a value."""
     found: list[tuple[str, Node]] = []
-    seen: set[int] = set()
+    seen: set[Node] = set()
     work = [("", node) for node in reversed(starts)]
     while work:
         name, node = work.pop()
-        known = id(node) in seen
+        known = node in seen
         if known and not name:
             continue
         found.append((name, node))
         if not known:
-            seen.add(id(node))
+            seen.add(node)
             work += node.edges[::-1]
     return found
 
@@ -118,24 +124,26 @@ def _renamed(parts: list[CodePart]) -> list[CodePart]:
         counts = kinds.setdefault(part.name, {})
         count = counts[part.kind] = counts.get(part.kind, 0) + 1
         label = " ".join([part.kind] * (len(counts) > 1) + [str(count)] * (count > 1))
-        name = f"{part.name} ({label})" if label else part.name
-        found[key] = CodePart(part.kind, name, part.hash, part.detail, part.file, part.line, part.source)
+        if label:
+            name = f"{part.name} ({label})"
+            part = CodePart(part.kind, name, part.hash, part.detail, part.file, part.line, part.source)  # noqa: PLW2901
+        found[key] = part
     return list(found.values())
 
 
 def _content(node: Node) -> str:
     """The hash of a part's own content: what has no part of its own included, the rest by name."""
     tokens: list[str] = []
-    seen: dict[int, int] = {}
+    seen: dict[Node, int] = {}
     work: list[tuple[str, Node]] = [("", node)]
     while work:
         name, each = work.pop()
         if each is not node and (name or each.kind not in {"value", ""}):
             tokens.append(f"part {each.name or name}")
-        elif id(each) in seen:
-            tokens.append(f"again {seen[id(each)]}")
+        elif each in seen:
+            tokens.append(f"again {seen[each]}")
         else:
-            seen[id(each)] = len(seen)
+            seen[each] = len(seen)
             tokens.append(f"{each.own} {'' if each.kind else each.name} {len(each.edges)}")
             work += each.edges[::-1]
     return digest("content", *tokens)

@@ -10,16 +10,26 @@ if TYPE_CHECKING:
     from memo_strategies.parsed_file import ParsedFile
 
 
+_compiled: dict[str, tuple[list[str], ParsedFile | None]] = {}
+"""Files by their path, each with its lines: the very list that `linecache` keeps, as long as the file stays the same."""
+
+
 class SourceTexts:
-    """Texts of functions and classes, each file read and compiled once for as long as it stays the same."""
+    """Texts of functions and classes of one plan, each file read and compiled once for as long as it stays the same."""
 
     def __init__(self) -> None:
-        self._files: dict[str, tuple[list[str], ParsedFile | None]] = {}
+        self._files: dict[str, ParsedFile | None] = {}
+        """As they were when they were last looked at in this plan."""
 
     def of_code(self, code: CodeType) -> str | None:
         """The text that compiles to this very code; None where the file does not hold it any more."""
-        file = self._file(code.co_filename)
-        return None if file is None else file.text_of(code)
+        path = code.co_filename
+        known = self._files.get(path)
+        text = None if known is None else known.text_of(code)
+        if text is not None:
+            return text  # whatever the file holds by now: this is what it was compiled from
+        file = self._file(path)
+        return None if file is None or file is known else file.text_of(code)
 
     def of_class(self, cls: type, path: str) -> str | None:
         """The text of a class whose methods are all in the file as they are running."""
@@ -33,8 +43,9 @@ class SourceTexts:
 
         linecache.checkcache(path)
         lines = linecache.getlines(path)
-        known = self._files.get(path)
+        known = _compiled.get(path)
         # The very list, as long as the file has not changed: to compare the text would take as long for every function.
         if known is None or known[0] is not lines:
-            known = self._files[path] = (lines, parse_file("".join(lines), path))
+            known = _compiled[path] = (lines, parse_file("".join(lines), path))
+        self._files[path] = known[1]
         return known[1]
