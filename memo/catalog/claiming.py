@@ -39,8 +39,10 @@ AND NOT EXISTS (SELECT 1 FROM replacing WHERE replacing.version = materializatio
 
 _PUT = """
 INSERT OR REPLACE INTO claims (version, run_id, step_key, host, pid, pid_started, lease_until, since)
-VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM materializations))
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
+
+_LATEST = "SELECT coalesce(max(id), 0) FROM materializations"
 
 _RENEW = "UPDATE claims SET lease_until = ? WHERE run_id = ?"
 
@@ -76,7 +78,7 @@ def claim(connection: Connection, wanted: Claim, since: int | None, gone: Claim 
         made = connection.execute(_MADE, (wanted.version, since, wanted.run_id)).fetchone()
         if made is not None:
             return Made(*made)
-    connection.execute(_PUT, astuple(wanted))
+    _put(connection, [wanted])
     return wanted
 
 
@@ -88,8 +90,13 @@ def claim_free(connection: Connection, wanted: Sequence[Claim], since: int | Non
         made = connection.execute(_MADE_OF_MANY, (versions, since, wanted[0].run_id))
         taken |= {version for (version,) in made}
     free = [each for each in wanted if each.version not in taken]
-    connection.executemany(_PUT, [astuple(each) for each in free])
+    _put(connection, free)
     return {each.version for each in free}
+
+
+def _put(connection: Connection, free: Sequence[Claim]) -> None:
+    (latest,) = connection.execute(_LATEST).fetchone()
+    connection.executemany(_PUT, [(*astuple(each), latest) for each in free])
 
 
 def _of_one_run(one: Claim, other: Claim) -> bool:

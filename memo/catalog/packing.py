@@ -203,14 +203,16 @@ def unpack_versions(packed: bytes | None) -> dict[str, str]:
 
 
 def pack_text(text: str) -> bytes:
-    """Compress a source text."""
-    from zlib import compress
-
-    return compress(text.encode("utf-8", "surrogatepass"))
+    """Turn a source text into bytes."""
+    return _closed(text.encode("utf-8", "surrogatepass"))
 
 
 def unpack_text(packed: bytes) -> str:
-    """Read what `pack_text` made."""
+    """Read what `pack_text` made; in old catalogs it is compressed whatever its length, and not marked as that."""
     from zlib import decompress
 
-    return decompress(packed).decode("utf-8", "surrogatepass")
+    if packed[:1] == _PLAIN:
+        text = packed[1:]
+    else:
+        text = decompress(packed[1:] if packed[:1] == _COMPRESSED else packed)
+    return text.decode("utf-8", "surrogatepass")

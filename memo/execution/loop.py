@@ -44,6 +44,9 @@ class Phase(Enum):
 _TO_COME = frozenset({Phase.UNDECIDED, Phase.TO_RUN, Phase.READY, Phase.RUNNING, Phase.RESTING, Phase.HELD})
 """The phases of steps that will have an outcome."""
 
+_UNGIVEN = frozenset({"failure", "blocked", "canceled"})
+"""The outcomes of steps that leave what reads them without an input."""
+
 _LOSSES_BEFORE_FAILURE = 3
 """How often one step may find an input lost: an IO manager may lose whatever it is given."""
 
@@ -199,7 +202,7 @@ class RunLoop:
         twin = [planned.detail] if planned.reason is Reason.SAME_VERSION else []
         if self._wait(key, [each for each in (*parents, *twin) if self._phase.get(each) in _TO_COME]):
             return False
-        if any(self.outcomes.get(parent) in {"failure", "blocked", "canceled"} for parent in parents):
+        if any(self.outcomes.get(parent) in _UNGIVEN for parent in parents):
             self._end(key, "blocked")
             return False
         if twin and self.outcomes.get(twin[0]) in {"success", "reused"}:
@@ -216,14 +219,16 @@ class RunLoop:
     def _prepare(self, key: str) -> None:
         """See that a step's inputs are stored, wake those that are lost, and queue it when they are there."""
         waits: list[str] = []
-        for parent in self.job.steps[key].parents():
-            phase = self._phase.get(parent)
+        step, phases, outcomes = self.job.steps[key], self._phase, self.outcomes
+        ended = Phase.ENDED
+        for parent in step.parents():
+            phase = phases.get(parent)
             if phase is Phase.DORMANT:
                 self._demand(parent)
                 waits.append(parent)
-            elif phase is not Phase.ENDED and phase is not None:
+            elif phase is not ended and phase is not None:
                 waits.append(parent)
-            elif self.outcomes.get(parent) in {"failure", "blocked", "canceled"}:
+            elif outcomes.get(parent) in _UNGIVEN:
                 self._end(key, "blocked")
                 return
         if self._wait(key, waits):
@@ -232,7 +237,6 @@ class RunLoop:
             self._skip(key)
             return
         self._phase[key] = Phase.READY
-        step = self.job.steps[key]
         tags = step.tags
         priority = whole_number(tags, PRIORITY_TAG, 0, where=step.where) if PRIORITY_TAG in tags else 0
         from heapq import heappush
@@ -378,7 +382,7 @@ class RunLoop:
 
     def _patience(self) -> float | None:
         """How long to wait for outcomes: until the next step has rested, or another run may have ended, or for ever."""
-        look = self.claims.next_look if self.claims is not None else None
+        look = self.claims.next_look if self.claims is not None and self.claims.has_waiting else None
         times = [self._resting[0][0]] if self._resting else []
         times += [look] if look is not None else []
         if self._to_advance or not (times or self._running):
@@ -393,7 +397,7 @@ class RunLoop:
             _, key = heappop(self._resting)
             self._phase[key] = Phase.TO_RUN
             self._to_advance.append(key)
-        for key in self.claims.look() if self.claims is not None else ():
+        for key in self.claims.look() if self.claims is not None and self.claims.has_waiting else ():
             self._phase[key] = Phase.TO_RUN
             self._to_advance.append(key)
 

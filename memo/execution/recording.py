@@ -69,7 +69,11 @@ class Recorder:
 
     def event(self, event: Event) -> None:
         """Tell and keep an event."""
-        self.events_at_once((event,))
+        self.events.append(event)
+        if self._store is not None:
+            with self._gathering:
+                self._batch.events.append(event)
+        self._listen(event)
 
     def events_at_once(self, events: Sequence[Event]) -> None:
         """Tell and keep events, in order."""

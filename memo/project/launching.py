@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import nullcontext
+from functools import cached_property
 from time import time
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
     from memo.definition.job import JobDefinition
     from memo.definition.reference import JobReference
     from memo.events import Event
+    from memo.execution.logs import KeptOutput
     from memo.execution.loop import RunLoop
     from memo.execution.result import RunResult
     from memo.execution.sharing import Shared
+    from memo.execution.step import StepAttempt
     from memo.planning import Plan
     from memo.project.home import Home
     from memo.project.preparing import Prepared, Wish
@@ -166,15 +169,33 @@ def _executor(
         assert target is not None
         return _multiprocess(prepared, workers, target, wish, emit)
 
-    def run_step(task: StepTask) -> StepOutcome:
+    in_process: Executor = family_member(EXECUTORS, "in_process")(_StepRunner(prepared, emit))
+    return in_process
+
+
+class _StepRunner:
+    """Runs steps in this process; what that takes is imported when the first one runs."""
+
+    def __init__(self, prepared: Prepared, emit: Callable[[Event], None]) -> None:
+        self._prepared = prepared
+        self._emit = emit
+
+    def __call__(self, task: StepTask) -> StepOutcome:
+        logs_dir, prepared = self._prepared.environment.logs_dir, self._prepared
+        with self._output(logs_dir, task.step_key):
+            return self._attempt(task, prepared.environment, prepared.scope, prepared.storage, self._emit).run()
+
+    @cached_property
+    def _output(self) -> type[KeptOutput]:
         from memo.execution.logs import KeptOutput
+
+        return KeptOutput
+
+    @cached_property
+    def _attempt(self) -> type[StepAttempt]:
         from memo.execution.step import StepAttempt
 
-        with KeptOutput(prepared.environment.logs_dir, task.step_key):
-            return StepAttempt(task, prepared.environment, prepared.scope, prepared.storage, emit).run()
-
-    in_process: Executor = family_member(EXECUTORS, "in_process")(run_step)
-    return in_process
+        return StepAttempt
 
 
 def _multiprocess(
