@@ -110,7 +110,8 @@ class RunOutputs:
         return found
 
     def _digest_of(self, source: FromOutput) -> str:
-        known = self._digests.get(source.step, {}).get(source.output)
+        digests = self._digests.get(source.step)
+        known = None if digests is None else digests.get(source.output)
         if known is not None:
             return known
         # What was found equal by content counts as what it is equal to.

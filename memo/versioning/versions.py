@@ -140,13 +140,13 @@ class Versions(Struct, frozen=True):
 
     def looks(self, step_key: str) -> tuple[str, ...]:
         """What the files of the sources looked like that a step reads, itself or through its resources."""
-        return tuple(each.stamp.looks for each in self.sources(step_key))
+        return tuple([each.stamp.looks for each in self.sources(step_key)])
 
     def sources(self, step_key: str) -> list[ReadSource]:
         """The external sources that a step reads, itself or through its resources, in the order of `sources_of`."""
         step = self.steps[step_key]
         found = list(step.sources)
-        for key in self.required(step.reached):
+        for key in self.required(step.reached) if step.op.resources or step.loaders else ():
             found += self.resources[key].sources
         return found
 

@@ -115,6 +115,8 @@ def _named(starts: tuple[Node, ...]) -> list[tuple[str, Node]]:
 
 def _renamed(parts: list[CodePart]) -> list[CodePart]:
     """Give each part a name of its own: several closures of one function, say, are several parts."""
+    if len({part.name for part in parts}) == len(parts):
+        return parts
     found: dict[tuple[str, str, str], CodePart] = {}
     kinds: dict[str, dict[str, int]] = {}
     for part in parts:
