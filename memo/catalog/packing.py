@@ -211,8 +211,6 @@ def unpack_text(packed: bytes) -> str:
     """Read what `pack_text` made; in old catalogs it is compressed whatever its length, and not marked as that."""
     from zlib import decompress
 
-    if packed[:1] == _PLAIN:
-        text = packed[1:]
-    else:
-        text = decompress(packed[1:] if packed[:1] == _COMPRESSED else packed)
-    return text.decode("utf-8", "surrogatepass")
+    if packed[:1] in {_PLAIN, _COMPRESSED}:
+        return _opened(packed).decode("utf-8", "surrogatepass")
+    return decompress(packed).decode("utf-8", "surrogatepass")

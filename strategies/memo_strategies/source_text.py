@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 _compiled: dict[str, tuple[list[str], ParsedFile | None]] = {}
-"""Files by their path, each with its lines: the very list that `linecache` keeps, as long as the file stays the same."""
+"""Files by their path, each with its lines: the very list that `linecache` keeps while the file stays the same."""
 
 
 class SourceTexts:
