@@ -168,7 +168,8 @@ class Finder:
         """Give what encodings read of an open data file."""
         from memo_iomanagers.stored import Stored
 
-        return Stored(self._place, path, file, manifest.size, signed=self._key is not None)
+        few = None if manifest.value is None else bytearray(manifest.value)
+        return Stored(self._place, path, file, manifest.size, signed=self._key is not None, few=few)
 
     def differing(self, manifest: Manifest, file: BufferedIOBase, stored: Stored) -> str | None:
         """Say in what an open data file is not what its manifest tells, as the end of a sentence."""

@@ -9,7 +9,7 @@ the files of those that live are safe, because every name is drawn once.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from stat import S_ISREG
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from memo.hashing import digest
 from memo_iomanagers.places import NOT_THERE
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from memo_iomanagers.places import Place
@@ -32,7 +32,7 @@ _FOLDER = "writing"
 _LONGEST = 64 * 1024
 """Bytes after which a journal is begun anew where nothing is being stored: each line costs the next run a look."""
 
-_Line = tuple[str, list[str]]
+_Line = tuple[str, tuple[str, ...]]
 """A manifest, and files that are to go unless it names them."""
 
 _encode = Encoder().encode
@@ -71,27 +71,14 @@ class Journal:
         """
         own = self._journal_of_this_process()
         if own is not None:
-            own.begin((manifest, list(files)))
-        return self._kept(own, manifest, files)
-
-    @contextmanager
-    def _kept(self, own: _Own | None, manifest: str, files: tuple[str, ...]) -> Generator[None]:
-        try:
-            yield
-        except BaseException:
-            with suppress(Exception):  # then it stays noted, for the next run
-                _settle(self._place, manifest, files)
-                if own is not None:
-                    own.finish(manifest)
-            raise
-        if own is not None:
-            own.finish(manifest)
+            own.begin((manifest, files))
+        return _Noted(self._place, own, manifest, files)
 
     def replacing(self, manifest: str, former: str) -> None:
         """Note the file that a manifest names, and will no longer; only while its output is being stored."""
         own = self._journal_of_this_process()
         if own is not None:
-            own.write((manifest, [former]))
+            own.write((manifest, (former,)))
 
     def sweep(self) -> None:
         """Remove what processes that are gone were storing here and did not finish."""
@@ -142,6 +129,31 @@ class Journal:
 
                 finalize(self, own.end)
         return own
+
+
+class _Noted:
+    """A block in which files are written that are noted: they go where it is left by an exception."""
+
+    __slots__ = ("_files", "_manifest", "_own", "_place")
+
+    def __init__(self, place: Place, own: _Own | None, manifest: str, files: tuple[str, ...]) -> None:
+        self._place = place
+        self._own = own
+        self._manifest = manifest
+        self._files = files
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, *exc: object) -> None:
+        if kind is None:
+            if self._own is not None:
+                self._own.finish(self._manifest)
+            return
+        with suppress(Exception):  # then it stays noted, for the next run
+            _settle(self._place, self._manifest, self._files)
+            if self._own is not None:
+                self._own.finish(self._manifest)
 
 
 class _Own:

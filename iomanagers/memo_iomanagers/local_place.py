@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["local_place"]
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -63,8 +64,9 @@ class _LocalPlace(Place):
     def has(self, path: str) -> bool:
         return os.access(f"{self._folder}/{path}", os.F_OK)  # which raises nothing where there is none: the usual case
 
-    def create(self, path: str) -> WritableFile:
-        return _LocalFile(self._create(path), self.full_name(path))
+    def create(self, path: str) -> _LocalFile:
+        name = f"{self._folder}/{path}"
+        return _LocalFile(_created(name), name)
 
     def put(self, path: str, data: bytes, *, aside: str, replace: bool = True) -> bool:
         file = self.create(aside)
@@ -72,7 +74,7 @@ class _LocalPlace(Place):
             file.write(data)
             file.close()
             if replace:
-                os.replace(f"{self._folder}/{aside}", f"{self._folder}/{path}")
+                os.replace(file.name, f"{self._folder}/{path}")
                 return True
         except BaseException:
             file.abandon()
@@ -92,7 +94,7 @@ class _LocalPlace(Place):
     def _put_new(self, path: str, data: bytes) -> bool:
         """Put a file on a file system that has no hard links: a reader may meet it half-written."""
         try:
-            file = _LocalFile(self._create(path), self.full_name(path))
+            file = self.create(path)
         except FileExistsError:
             return False
         try:
@@ -204,23 +206,13 @@ class _LocalPlace(Place):
                 found[path] = self.read(path)
         return found
 
-    def _create(self, path: str) -> int:
-        # Others replace a file of ours, as we do; nobody writes to it.
-        name = f"{self._folder}/{path}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        try:
-            return os.open(name, flags, 0o644)
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(name), exist_ok=True)
-            return os.open(name, flags, 0o644)
-
 
 class _LocalFile(WritableFile):
-    __slots__ = ("_descriptor", "_name")
+    __slots__ = ("_descriptor", "name")
 
     def __init__(self, descriptor: int, name: str) -> None:
         self._descriptor = descriptor
-        self._name = name
+        self.name = name
 
     def write(self, data: bytes | memoryview) -> None:
         written = os.write(self._descriptor, data)
@@ -237,7 +229,24 @@ class _LocalFile(WritableFile):
         if self._descriptor >= 0:
             with suppress(OSError):
                 self.close()
-        _unlink(self._name)
+        _unlink(self.name)
+
+
+def _created(name: str) -> int:
+    # Others replace a file of ours, as we do; nobody writes to it.
+    try:
+        return os.open(name, _CREATE, 0o644)
+    except FileNotFoundError:
+        _make_folder(name.rpartition("/")[0])
+        return os.open(name, _CREATE, 0o644)
+
+
+def _make_folder(folder: str) -> None:
+    """Make a folder; nearly always the one above it is there."""
+    try:
+        os.mkdir(folder)
+    except OSError:
+        os.makedirs(folder, exist_ok=True)
 
 
 def _unlink(name: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 from abc import ABC, abstractmethod
+from itertools import count
 from typing import TYPE_CHECKING
 
 from memo.errors import StorageError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from io import BufferedIOBase
 
-__all__ = ["NOT_THERE", "SMALL", "Place", "View", "WritableFile", "aside_of", "place_at", "reason"]
+__all__ = ["NOT_THERE", "SMALL", "Place", "View", "WritableFile", "aside_of", "drawn", "place_at", "reason"]
 
 NOT_THERE = (FileNotFoundError, NotADirectoryError)
 """What a place raises of a file that is not there: a folder on the way to it may be a file."""
@@ -200,7 +201,24 @@ class Place(View):
 
 def aside_of(path: str) -> str:
     """Draw a name beside a file that nothing else has or had, for `Place.put`."""
-    return f"{path}.{os.urandom(8).hex()}.tmp"
+    return f"{path}.{drawn()}.tmp"
+
+
+_tokens = count(int.from_bytes(os.urandom(8)))
+
+
+def drawn() -> str:
+    """Draw a token that nothing else has or had, in any process: 64 bits, of which a process draws the first only."""
+    return f"{next(_tokens) & 0xFFFF_FFFF_FFFF_FFFF:016x}"
+
+
+def _draw_anew() -> None:
+    global _tokens  # noqa: PLW0603 - a process that came over in a fork must not count on as its parent does
+    _tokens = count(int.from_bytes(os.urandom(8)))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_draw_anew)
 
 
 def place_at(base_dir: str | os.PathLike[str], *, named: str = "base_dir") -> Place:

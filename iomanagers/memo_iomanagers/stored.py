@@ -33,6 +33,7 @@ class Stored:
         place: Where it lies.
         path: Its path there.
         file: It, open. Whoever opened it closes it.
+        few: All of its bytes, where they are at hand: the file is then not read.
 
     Attributes:
         size: In bytes.
@@ -49,11 +50,12 @@ class Stored:
         size: int,
         *,
         signed: bool = False,
+        few: bytearray | None = None,
     ) -> None:
         self._place = place
         self._path = path
         self._file = file
-        self._few: bytearray | None = None
+        self._few = few
         self.size = size
         self.signed = signed
 

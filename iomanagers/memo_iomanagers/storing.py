@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -14,7 +13,7 @@ from memo_iomanagers.encodings import AUTO, NAMES, choose, encoding_named
 from memo_iomanagers.encodings.encoding import CannotEncodeError, type_name
 from memo_iomanagers.manifest import LARGEST_VALUE, data_of
 from memo_iomanagers.naming import MANIFEST, address_of, data_path
-from memo_iomanagers.places import NOT_THERE, SMALL, aside_of, reason
+from memo_iomanagers.places import NOT_THERE, SMALL, aside_of, drawn, reason
 from memo_iomanagers.telling import where_of
 from memo_iomanagers.writing import Nowhere, Sink, remove_data
 
@@ -66,7 +65,7 @@ class Storer:
         encoding = self._encoding_of(context, obj)
         address = address_of(context)
         path = address + MANIFEST
-        name = f"{address.rpartition('/')[2]}.{os.urandom(8).hex()}.{encoding.suffix}"
+        name = f"{address.rpartition('/')[2]}.{drawn()}.{encoding.suffix}"
         data, aside = data_path(address, name), aside_of(path)
         try:
             noted = self._journal.storing(path, data, aside)
@@ -175,9 +174,10 @@ class Storer:
 
         Signed or not: nothing is taken from it but what to remove, which whoever could write it could have removed.
         """
-        if not (self._place.remote or self._place.has(address + MANIFEST)):  # asked far away, it costs as much as read
+        path = address + MANIFEST
+        if not (self._place.remote or self._place.has(path)):  # asked far away, it costs as much as read
             return None
         try:
-            return manifests.decode(self._place.read(address + MANIFEST), context, address, encodings=NAMES)
+            return manifests.decode(self._place.read(path), context, address, encodings=NAMES)
         except (*NOT_THERE, ValueError):
             return None

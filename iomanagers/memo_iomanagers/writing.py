@@ -24,7 +24,6 @@ class Sink:
     Attributes:
         hasher: Of what was written.
         error: What the place raised, which is no fault of the value.
-        folder: Where files beside this one lie, where that is a folder of this machine.
         sha256: Of what was written, where it is to be signed; None otherwise.
         kept: What was written, as long as it is few enough bytes to need no file; None where there is one.
     """
@@ -37,7 +36,6 @@ class Sink:
         "_sides",
         "closed",
         "error",
-        "folder",
         "hasher",
         "kept",
         "sha256",
@@ -60,9 +58,13 @@ class Sink:
         self._sides: list[Sink] = []
         self.hasher = Hasher()
         self.error: Exception | None = None
-        self.folder = place.folder(path + SIDE)
         self.closed = False
         self.sha256 = new_sha256() if signed else None
+
+    @property
+    def folder(self) -> str | None:
+        """Where files beside this one lie, where that is a folder of this machine."""
+        return self._place.folder(self._path + SIDE)
 
     def write(self, data: Any, /) -> int:
         """Append anything that has the buffer protocol; returns how many bytes it was."""

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from memo.definition.job import JobDefinition
     from memo.definition.op import OpDefinition
     from memo.definition.resource import ResourceDefinition
+    from memo.definition.step import Step
     from memo.execution.environment import RunEnvironment
 
 
 class Resources:
     """The resources that an op or resource declared, by attribute."""
 
-    def __init__(self, values: Mapping[str, Any], owner: str) -> None:
+    def __init__(self, values: Mapping[str, Any], owner: str | Step) -> None:
         self.__dict__.update(values)
         self.__dict__["_owner"] = owner
 
@@ -29,10 +30,11 @@ class Resources:
         if key.startswith("__"):
             raise AttributeError(key)
         known = [each for each in self.__dict__ if each != "_owner"]
+        owner: str | Step = self.__dict__["_owner"]
         raise InvocationError(
             f"reads the resource {key!r} without declaring it: add it to required_resource_keys."
             f"{did_you_mean(key, known)}",
-            where=self.__dict__["_owner"],
+            where=owner if isinstance(owner, str) else owner.where,
         )
 
     def __repr__(self) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from memo.definition.resource import ResourceDefinition
+    from memo.definition.step import Step
     from memo.execution.environment import RunEnvironment
 
 
@@ -23,7 +24,7 @@ class ResourceScope:
     def __init__(self, environment: RunEnvironment) -> None:
         self._environment = environment
         self._made: dict[str, Any] = {}
-        self._namespaces: dict[tuple[str, frozenset[str]], Resources] = {}
+        self._namespaces: dict[tuple[str | Step, frozenset[str]], Resources] = {}
         self._endings: list[tuple[str, Callable[[], None]]] = []
 
     def __enter__(self) -> Self:
@@ -46,8 +47,10 @@ class ResourceScope:
                     self._made[each] = self._make(each, definitions[each])
         return self._made[key]
 
-    def namespace(self, keys: Iterable[str], owner: str) -> Resources:
+    def namespace(self, keys: Iterable[str], owner: str | Step) -> Resources:
         """The resources of these keys, for a context."""
+        if not keys:
+            return Resources({}, owner)
         at = (owner, frozenset(keys))
         if at not in self._namespaces:
             self._namespaces[at] = Resources({key: self.get(key) for key in sorted(at[1])}, owner)

@@ -32,7 +32,7 @@ from memo.execution.streams import guarded, is_stream
 from memo.versioning import UNREACHED, looks_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from memo.contracts.executor import StepTask
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from memo.execution.environment import RunEnvironment
     from memo.execution.resources import ResourceScope
     from memo.execution.storage import StepStorage
+
+_PLAIN = frozenset({bool, bytes, dict, float, int, list, str, tuple, type(None)})
+"""Types of values that are neither waited for nor awaited one by one: asking that of the classes takes long."""
 
 CURRENT: ContextVar[StepAttempt | None] = ContextVar("memo_step", default=None)
 """The attempt that is running, for what is logged meanwhile."""
@@ -178,12 +181,13 @@ class StepAttempt:
 
     def _inputs(self) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        for name, source in self.step.inputs.items():
-            given = self.step.op.ins[name]
-            if given.is_nothing:
+        op = self.step.op
+        for name, source in zip(op.input_names, self.step.origins, strict=True):
+            given = op.ins[name]
+            if source is None or given.is_nothing:
                 continue
             value = self._input(name, source)
-            if not fits(value, given.dagster_type):
+            if given.dagster_type is not None and not fits(value, given.dagster_type):
                 raise ExecutionError(
                     f"the input {name!r} must be {type_name(given.dagster_type)} and is {type(value).__name__}",
                     where=self.step.where,
@@ -192,15 +196,16 @@ class StepAttempt:
         return values
 
     def _input(self, name: str, source: Origin) -> Any:
-        given = self.task.inputs.get(name, InputFrom(()))
+        given = self.task.inputs.get(name)
+        members = given.members if given is not None else ()
         if type(source) is FromList:
-            pairs = zip(source.members, given.members, strict=True)
+            pairs = zip(source.members, members, strict=True)
             return [
                 self._given(name, origin, member)
                 for origin, member in pairs
                 if type(member) is not Address or member.kind == "value"
             ]
-        return self._given(name, source, given.members[0] if given.members else None)
+        return self._given(name, source, members[0] if members else None)
 
     def _given(self, name: str, origin: Any, member: Address | SourceValue | None) -> Any:
         if type(member) is Address:
@@ -237,7 +242,7 @@ class StepAttempt:
         context = OpExecutionContext(
             op_def=op,
             op_config=self.environment.config.ops.get(self.step.key),
-            resources=self.scope.namespace(op.required_resource_keys, self.step.where),
+            resources=self.scope.namespace(op.required_resource_keys, self.step),
             step_key=self.step.key,
             environment=self.environment,
             retry_number=self.task.attempt,
@@ -282,6 +287,8 @@ class StepAttempt:
             given: The outputs; streams among them are replaced.
         """
         streams = {name: output for name, output in given.items() if is_stream(output.value)}
+        if not streams:
+            return
         if len({id(output.value) for output in streams.values()}) < len(streams):
             raise ExecutionError(
                 f"gave one stream as {' and '.join(map(repr, streams))}, and a stream can be read once only: "
@@ -331,23 +338,23 @@ class StepAttempt:
                     where=self.step.where,
                 )
 
-    def _results(self, returned: Any) -> Iterator[Output[Any]]:
+    def _results(self, returned: Any) -> Iterable[Output[Any]]:
         """Read what the op's function gave as outputs by name.
 
         What it gave decides, not how it is written: a decorator around it may have waited for it, or made a list of it.
         """
-        if isinstance(returned, Awaitable | AsyncIterator):
+        if type(returned) in _PLAIN:
+            yields = self.step.op.is_generator
+        elif isinstance(returned, (Awaitable, AsyncIterator)):
             from memo.execution.asynchronous import finished
 
-            is_stream = isinstance(returned, AsyncIterator)
+            yields = isinstance(returned, AsyncIterator)
             returned = finished(returned)
         else:
-            is_stream = type(returned) is GeneratorType or self.step.op.is_generator
-        if is_stream and isinstance(returned, Iterable):
-            for each in returned:
-                yield self._named(each)
-            return
-        yield from self._returned(returned)
+            yields = type(returned) is GeneratorType or self.step.op.is_generator
+        if yields and isinstance(returned, Iterable):
+            return map(self._named, returned)
+        return self._returned(returned)
 
     def _named(self, given: Any) -> Output[Any]:
         outs = self.step.op.outs
@@ -366,11 +373,10 @@ class StepAttempt:
             )
         return given if name == given.output_name else Output(given.value, name, given.metadata)
 
-    def _returned(self, value: Any) -> Iterator[Output[Any]]:
+    def _returned(self, value: Any) -> list[Output[Any]]:
         outs = self.step.op.outs
         if isinstance(value, Output):
-            yield self._named(value)
-            return
+            return [self._named(value)]
         carrying = [name for name, out in outs.items() if not out.is_nothing]
         if not carrying:
             if value is not None:
@@ -379,12 +385,11 @@ class StepAttempt:
                     f"or return nothing",
                     where=self.step.where,
                 )
-            return
+            return []
         if len(carrying) == 1:
-            yield Output(value, carrying[0])
-            return
+            return [Output(value, carrying[0])]
         if value is None and all(not outs[name].is_required for name in carrying):
-            return
+            return []
         if not isinstance(value, tuple) or len(value) != len(carrying):
             got = f"a tuple of {len(value)}" if isinstance(value, tuple) else type(value).__name__
             raise ExecutionError(
@@ -392,12 +397,14 @@ class StepAttempt:
                 f"return a tuple in their order, or yield Output(value, name)",
                 where=self.step.where,
             )
-        for name, each in zip(carrying, value, strict=True):
-            yield self._named(each) if isinstance(each, Output) else Output(each, name)
+        return [
+            self._named(each) if isinstance(each, Output) else Output(each, name)
+            for name, each in zip(carrying, value, strict=True)
+        ]
 
     def _check_type(self, output: Output[Any]) -> None:
         expected = self.step.op.outs[output.output_name].dagster_type
-        if not fits(output.value, expected):
+        if expected is not None and not fits(output.value, expected):
             raise ExecutionError(
                 f"the output {output.output_name!r} must be {type_name(expected)} and is {type(output.value).__name__}",
                 where=self.step.where,

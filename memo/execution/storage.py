@@ -192,8 +192,6 @@ class StepStorage:
         adopted_from: str | None = None,
     ) -> OutputRecord:
         """Store a value that a step gave, under the step's version or under the run."""
-        from memo.execution.streams import Digested, is_stream
-
         out = step.op.outs[name]
         version = output_version(task.version, name) if task.version is not None else None
         digest = content_digest(value) if task.is_compared and not out.is_nothing else None
@@ -210,15 +208,8 @@ class StepStorage:
             task=task,
             on_event=on_event,
         )
-        if is_stream(value):
-
-            def tell() -> None:
-                """At the stream's end, and so before the IO manager can say that it is stored."""
-                spent = seconds + passing.seconds
-                context.provenance = replace(provenance, content_digest=passing.content_digest, seconds=spent)
-
-            passing = Digested(value, digested=task.is_compared, at_end=tell)
-            value = passing.stream
+        if "pyarrow" in sys.modules:
+            value = _watched_stream(value, context, digested=task.is_compared, seconds=seconds)
         manager: IOManager = self._scope.get(out.io_manager_key)
         returned = manager.handle_output(context, value)
         if type(returned) is GeneratorType:
@@ -479,6 +470,23 @@ class StepStorage:
         manager = self._scope.get(key)
         assert isinstance(manager, MemoizableIOManager)
         return manager
+
+
+def _watched_stream(value: Any, context: OutputContext, *, digested: bool, seconds: float) -> Any:
+    """A value; of a stream, one that tells what is known of it only at its end."""
+    from memo.execution.streams import Digested, is_stream
+
+    if not is_stream(value):
+        return value
+    provenance = context.provenance
+
+    def tell() -> None:
+        """At the stream's end, and so before the IO manager can say that it is stored."""
+        spent = seconds + passing.seconds
+        context.provenance = replace(provenance, content_digest=passing.content_digest, seconds=spent)
+
+    passing = Digested(value, digested=digested, at_end=tell)
+    return passing.stream
 
 
 def _as_sharing(manager: object) -> SharingIOManager | None:

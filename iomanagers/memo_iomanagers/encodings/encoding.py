@@ -32,14 +32,14 @@ class Written(Struct, frozen=True):
 
 
 class Writable(Protocol):
-    """What a value is written to: hashed as it is written.
-
-    Attributes:
-        folder: Where files beside it lie, where that is a folder of this machine.
-    """
+    """What a value is written to: hashed as it is written."""
 
     closed: bool
-    folder: str | None
+
+    @property
+    def folder(self) -> str | None:
+        """Where files beside it lie, where that is a folder of this machine."""
+        ...
 
     def write(self, data: Any, /) -> int:
         """Append anything that has the buffer protocol."""

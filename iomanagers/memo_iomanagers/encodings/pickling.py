@@ -30,6 +30,7 @@ _ALIGNED = 64
 _IN_BAND = 4096
 """Bytes of a buffer below which it stays within the pickle."""
 _MARK = b"\x00memo-pickle-5+\x00"
+_ATOMS = frozenset({bool, float, int, str, type(None)})
 _END = struct.Struct("<QQ32s16s")
 
 
@@ -49,6 +50,9 @@ class PickleEncoding(Encoding):
         """Write a value as it is pickled; large buffers go to the file without being copied."""
         import pickle
 
+        if type(value) in _ATOMS:  # of which no buffer stands apart
+            file.write(pickle.dumps(value, protocol=5))
+            return Written()
         head = _Head(file)
         buffers: list[PickleBuffer] = []
 
@@ -77,9 +81,13 @@ class PickleEncoding(Encoding):
         """Read the value back: its large buffers are those of the file, until they are changed."""
         import pickle
 
-        head, buffers = _parts(memoryview(stored.buffer()))
-        value = pickle.loads(head, buffers=buffers)  # noqa: S301 - the caller knows that they are what was stored
-        return as_wanted(value, wanted)
+        data = stored.buffer()
+        if type(data) is bytearray and not data.endswith(_MARK):
+            value = pickle.loads(data)  # noqa: S301 - the caller knows that they are what was stored
+        else:
+            head, buffers = _parts(memoryview(data))
+            value = pickle.loads(head, buffers=buffers)  # noqa: S301 - as above
+        return value if wanted is None else as_wanted(value, wanted)
 
     def explain_load(self, stored: Stored, error: Exception) -> tuple[bool, str]:
         """Say why a value could not be loaded from bytes that are what was stored."""
