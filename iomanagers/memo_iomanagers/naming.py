@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from memo.hashing import digest
@@ -53,6 +54,10 @@ def segment(name: str) -> str:
     return f"{shown}={digest('segment', name)}"
 
 
+_named = lru_cache(256)(segment)
+"""Of the names of outputs, which are few."""
+
+
 def address_of(context: OutputContext) -> str:
     """Name the place of an output's manifest, as a path below the storage without a suffix.
 
@@ -66,7 +71,7 @@ def address_of(context: OutputContext) -> str:
         run_id, *rest = map(segment, context.get_run_scoped_output_identifier())
         return f"{RUNS}{run_id}/{'.'.join(rest)}"
     version = segment(context.version)
-    found = f"{VERSIONED}{version[:2]}/{version}.{segment(context.name)}"
+    found = f"{VERSIONED}{version[:2]}/{version}.{_named(context.name)}"
     return f"{found}.{segment(context.mapping_key)}" if context.mapping_key else found
 
 
