@@ -49,8 +49,8 @@ class Cell(Struct, frozen=True):
 
 
 QUICK = (
-    Cell("layered", 30, 1, changes=False, seconds=25),
-    Cell("layered", 100, 2, changes=True, seconds=16),
+    Cell("layered", 10, 1, changes=False, seconds=25),
+    Cell("layered", 100, 1, changes=True, seconds=16),
     Cell("layered", 1_000, 2, changes=False, seconds=28),
     Cell("layered", 10_000, 1, changes=False, seconds=20),
     Cell("fan", 100, 1, changes=False, seconds=2.5),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from benchmarks.session import Session
 
 WORKLOAD = "start-up"
-QUICK_ROUNDS, FULL_ROUNDS = 3, 15
+QUICK_ROUNDS, FULL_ROUNDS = 2, 15
 
 STARTS = {
     "python -c pass": ("memo", ("python", "-c", "pass")),
