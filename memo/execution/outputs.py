@@ -15,7 +15,7 @@ from memo.contracts.executor import Address
 from memo.contracts.run_store import Materialization
 from memo.hashing import digest
 from memo.planning import Reason, lacks_input
-from memo.versioning import Recipes, content_key, recipe_of
+from memo.versioning import Recipes, content_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -178,7 +178,8 @@ class RunOutputs:
         self.reuse_made(key, stored_as)
         version = versions.steps[key].version
         if stored_as != version:
-            self._recorder.aliases([(self._run_id, key, version, stored_as, recipe_of(key, versions))])
+            assert self._recipes is not None
+            self._recorder.aliases([(self._run_id, key, version, stored_as, self._recipes.of(key))])
         return stored_as
 
     def reuse_made(self, key: str, version: str) -> None:
@@ -231,13 +232,13 @@ class RunOutputs:
 
     def record_planned_aliases(self) -> None:
         """Record the versions that were found equal by content while planning."""
-        versions = self._plan.versions
         if not self._plan.aliases:
             return
-        assert versions is not None
+        recipes = self._recipes
+        assert recipes is not None
         by_version = {step.version: key for key, step in self._plan.steps.items()}
         self._recorder.aliases(
-            (self._run_id, by_version[version], version, stored_as, recipe_of(by_version[version], versions))
+            (self._run_id, by_version[version], version, stored_as, recipes.of(by_version[version]))
             for version, stored_as in self._plan.aliases.items()
         )
 

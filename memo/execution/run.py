@@ -196,11 +196,12 @@ def _steps(
 def _keep_undone(plan: Plan, loop: RunLoop, store: RunStore) -> None:
     if plan.versions is None:
         return
-    from memo.versioning import recipe_of
+    from memo.versioning import Recipes
 
     texts: dict[str, str] = {}
-    recipes = [recipe_of(key, plan.versions, texts) for key, end in loop.outcomes.items() if end in _LEFT_UNDONE]
-    store.add_recipes(recipes, texts)
+    recipes = Recipes(plan.versions)
+    undone = [recipes.of(key, texts) for key, end in loop.outcomes.items() if end in _LEFT_UNDONE]
+    store.add_recipes(undone, texts)
 
 
 def _ended(plan: Plan, loop: RunLoop, record: RunRecord, status: RunStatus) -> RunRecord:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from memo.definition.step import FromList, FromOutput
 from memo.errors import SelectionError
 from memo.planning.plan import Plan, Reason, StepPlan, Verdict
-from memo.versioning import Versions, content_key, output_version, recipe_of
+from memo.versioning import Recipes, Versions, content_key, output_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -471,9 +471,10 @@ class _Planner:
         """Say what changed in the steps that run anew, against the recipe of the last time."""
         anew = [key for key in tentative if self.decided[key].reason is Reason.NEVER_RUN]
         last = self.history.last_recipes(self.job.name, anew)
+        recipes = Recipes(self.versions)
         for key in anew:
             if key in last:
-                reason, detail = difference(last[key], recipe_of(key, self.versions))
+                reason, detail = difference(last[key], recipes.of(key))
                 self._decide(key, Verdict.RUN, reason, detail)
 
     def _load_digests_to_know(self) -> None:
