@@ -32,7 +32,8 @@ def prepare(name: str, cache: Path) -> Environment:
         return Environment(Path(sys.executable).parent)
     folder = cache / "envs" / name
     programs = folder / "bin"
-    packages = ["--reinstall-package", "memo-pipelines", str(CHECKOUT)] if name == "memo" else PINNED[name]
+    ours = ["--reinstall-package", "memo-pipelines", str(CHECKOUT)] if name == "memo" else []
+    packages = [*PINNED[name], *ours]
     wanted = "\n".join([*packages, sys.version])
     ready = folder / "ready"
     if name != "memo" and ready.exists() and ready.read_text(encoding="utf-8") == wanted:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+NOT_RUN = "not run:"
+"""How the problem of a system begins that was left out because it takes too long."""
+
 _COLUMNS = """
     workload VARCHAR, system VARCHAR, phase VARCHAR, shape VARCHAR, size BIGINT, round INTEGER, cpu DOUBLE,
     wall DOUBLE, memory BIGINT, disk BIGINT, files BIGINT, ran BIGINT, expected BIGINT, problem VARCHAR
@@ -90,6 +93,15 @@ def read(path: Path) -> Results:
             "SELECT decode(value) FROM parquet_kv_metadata(?) WHERE decode(key) = 'about'", [str(path)]
         ).fetchall()
     return Results(tuple(Result(*row) for row in rows), json.loads(metadata[0][0]) if metadata else {})
+
+
+def ours_failed(results: Results) -> list[Result]:
+    """Rows of memo itself without figures, but for those that were never run; tables would silently lack them."""
+    return [
+        row
+        for row in results.rows
+        if row.system.startswith("memo") and row.problem and not row.problem.startswith(NOT_RUN)
+    ]
 
 
 def _ask(rows: Sequence[Result], sql: str, parameters: Iterable[object]) -> list[tuple[Any, ...]]:

@@ -25,6 +25,7 @@ SYSTEMS = {
 }
 
 PINNED = {
+    "memo": ("numpy==2.4.6", "pandas==3.1.1"),
     "light": ("joblib==1.6.0", "doit==0.37.0", "ninja==1.13.2", "xxhash==4.1.0"),
     "values": ("joblib==1.6.0", "numpy==2.4.6", "pandas==3.1.1", "xxhash==4.1.0"),
     "hamilton": ("apache-hamilton==1.90.0", "pandas==3.1.1", "pyarrow==26.0.1"),
@@ -54,4 +55,4 @@ PINNED = {
         "setuptools==65.5.0",
     ),
 }
-"""What each environment of a peer is made of. That of memo is made of this checkout and what it asks for."""
+"""What each environment is made of; that of memo of this checkout too, beside the frames it is given to store."""

@@ -14,7 +14,7 @@ from msgspec import Struct
 from benchmarks.drivers.driver import steps_that_ran
 from benchmarks.graphs import AS_WRITTEN, Change, make_graph
 from benchmarks.measuring import bytes_on_disk, measure
-from benchmarks.results import Result
+from benchmarks.results import NOT_RUN, Result
 from benchmarks.systems import SYSTEMS
 
 if TYPE_CHECKING:
@@ -144,10 +144,10 @@ class _Interleaved:
             return problem
         largest = driver.largest.get(self.cell.shape, self.cell.count)
         if self.cell.count > largest:
-            return f"not run: over {largest} it grows with paths"
+            return f"{NOT_RUN} over {largest} it grows with paths"
         seconds = expected_seconds(driver, self.cell)
         if seconds > self.cell.seconds:
-            return f"not run: about {seconds:.0f} s"
+            return f"{NOT_RUN} about {seconds:.0f} s"
         return ""
 
     def phase(self, phase: str, change: Change, expected: int, number: int = 0) -> None:

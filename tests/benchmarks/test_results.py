@@ -41,6 +41,16 @@ def test_medians_are_of_rounds_and_failures_stay(tmp_path) -> None:
     }
 
 
+def test_failures_of_memo_itself_are_told_and_left_out_rows_are_not() -> None:
+    failed = Result("large values", "memo numpy", "store", problem="exit code 1: gone")
+    left_out = Result("runs", "memo", "null", problem=f"{results.NOT_RUN} about 40 s")
+    assert results.ours_failed(Results((*ROWS, failed, left_out), {})) == [failed]
+
+
+def test_what_is_published_has_no_failure_of_memo_itself() -> None:
+    assert results.ours_failed(results.read(PUBLISHED)) == []
+
+
 def test_the_table_of_null_runs_shows_everyone() -> None:
     table = tables.null(FOUND)
     assert table.head == ("system", "1,000 steps", "to memo at 1,000", "memory at 1,000")
