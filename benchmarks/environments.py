@@ -41,7 +41,7 @@ def prepare(name: str, cache: Path) -> Environment:
     shutil.rmtree(folder, ignore_errors=True)
     for command in (
         [_uv(), "venv", "--quiet", "--python", sys.executable, str(folder)],
-        [_uv(), "pip", "install", "--quiet", "--python", str(programs / "python"), *packages],
+        [_uv(), "pip", "install", "--quiet", "--compile-bytecode", "--python", str(programs / "python"), *packages],
     ):
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -69,14 +69,14 @@ def headline(results: Results) -> Table:
     count = max((each for each in sizes(results, "runs", "null", "layered") if each <= 1_000), default=0)
     took = {phase: medians(results, "runs", phase, shape="layered", size=count) for phase in ("null", "cold")}
     told = edits(results)
-    totals = dict(zip(told.head[2:], told.rows[-1][2:], strict=True))
+    totals = dict(zip(told.head[2:], told.rows[-1][2:], strict=True)) if told.rows else {}
     rows = [
         (system, shown(took["null"][system]), shown(took["cold"].get(system)), totals.get(system, ""))
         for system in SYSTEMS
         if system in took["null"] and system not in {"floor", "memo, few ops"}
     ]
     return Table(
-        ("", f"{count:,} steps, nothing to do", "everything to do", f"{len(told.rows) - 1} edits of code"), tuple(rows)
+        ("", f"{count:,} steps, nothing to do", "everything to do", f"{len(EDITS)} edits of code"), tuple(rows)
     )
 
 
@@ -225,7 +225,7 @@ def source_versions(results: Results) -> Table:
     """Versions of ops from their code."""
     size = max(sizes(results, "source versions", "cold"), default=0)
     phases = ("cold", "warm", "getsource cold", "getsource warm", "dis")
-    found = {phase: medians(results, "source versions", phase, size=size).get("memo") for phase in phases}
+    found = {phase: medians(results, "source versions", phase, size=size).get("memo") for phase in phases if size}
     rows = [
         (name, shown(found[phase]), shown(value / size) if isinstance(value := found[phase], float) else "")
         for phase, name in (
@@ -234,6 +234,7 @@ def source_versions(results: Results) -> Table:
             ("getsource cold", "inspect.getsource + sha1 of the ops alone"),
             ("dis", "disassembling all the code reached"),
         )
+        if phase in found
     ]
     return Table((f"{size:,} ops with three to four helpers each", "CPU", "an op"), tuple(rows))
 
@@ -243,6 +244,8 @@ def edits(results: Results) -> Table:
     rows = results.query(
         "SELECT system, phase, ran, expected, problem FROM results WHERE workload = 'edits' ORDER BY rowid"
     )
+    if not rows:
+        return Table(("edit", "so it"), ())
     systems = list(dict.fromkeys(row[0] for row in rows))
     found = {(row[0], row[1]): row for row in rows}
 
@@ -255,8 +258,8 @@ def edits(results: Results) -> Table:
     body = []
     for edit in EDITS:
         cells = [cell(system, edit.name) for system in systems]
-        is_change = any(found[key][3] for key in found if key[1] == edit.name)
-        body.append((edit.name, "must run" if is_change else "need not", *cells))
+        known = [found[key][3] for key in found if key[1] == edit.name and found[key][3] is not None]
+        body.append((edit.name, ("must run" if any(known) else "need not") if known else "", *cells))
     totals = []
     for place, system in enumerate(systems):
         column = [row[place + 2] for row in body]
@@ -275,10 +278,9 @@ def grown(results: Results) -> Table:
         rows.append((phase, "; ".join(f"{show(size)}: {seconds(value)}" for size, value in points)))
     steps = growth(results, "runs", "null", "layered")
     for system in ("memo", "memo, few ops"):
-        points = steps.get(system, [])
-        rows.append(
-            (f"null run, by steps ({system})", "; ".join(f"{size:,.0f}: {seconds(value)}" for size, value in points))
-        )
+        if points := steps.get(system, []):
+            told = "; ".join(f"{size:,.0f}: {seconds(value)}" for size, value in points)
+            rows.append((f"null run, by steps ({system})", told))
     return Table(("what grows", "CPU"), tuple(rows))
 
 
@@ -347,13 +349,14 @@ TABLES: dict[str, Callable[[Results], Table | str]] = {
 
 
 def as_text(results: Results) -> str:
-    """What a session ends with: the tables that matter most."""
-    parts = []
-    for name in ("null", "cold", "changes", "edits", "budget"):
-        table = TABLES[name](results)
-        if isinstance(table, Table) and table.rows:
-            parts.append(f"## {name}\n\n{table.as_markdown()}\n")
-    return "\n".join(parts)
+    """What a session ends with: the tables of all that was measured, and the budget."""
+    found = {name: write(results) for name, write in TABLES.items() if name not in {"headline", "budget"}}
+    shown = {**found, "budget": budget(results)}
+    return "\n".join(
+        f"## {name}\n\n{table.as_markdown()}\n"
+        for name, table in shown.items()
+        if isinstance(table, Table) and table.rows
+    )
 
 
 def filled(text: str, results: Results) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measuring import measure
 from benchmarks.results import Result
+from benchmarks.systems import SYSTEMS
 from benchmarks.workloads.runs import memo_environment
 
 if TYPE_CHECKING:
@@ -22,24 +23,26 @@ STARTS = {
     "import click": ("memo", ("python", "-c", "import click")),
     "import pyarrow": ("memo", ("python", "-c", "import pyarrow")),
     "import duckdb": ("memo", ("python", "-c", "import duckdb")),
-    "import joblib": ("light", ("python", "-c", "import joblib")),
-    "import doit": ("light", ("python", "-c", "import doit.doit_cmd")),
+    "import joblib": ("joblib", ("python", "-c", "import joblib")),
+    "import doit": ("doit", ("python", "-c", "import doit.doit_cmd")),
     "import redun": ("redun", ("python", "-c", "import redun")),
-    "import hamilton": ("hamilton", ("python", "-c", "import hamilton.driver")),
+    "import hamilton": ("Hamilton", ("python", "-c", "import hamilton.driver")),
     "import pytask": ("pytask", ("python", "-c", "import pytask")),
-    "import dagster (1.2.7)": ("dagster", ("python", "-W", "ignore", "-c", "import dagster")),
-    "import prefect": ("prefect", ("python", "-c", "import prefect")),
-    "snakemake --help": ("snakemake", ("snakemake", "--help")),
-    "dagster --help": ("dagster", ("dagster", "--help")),
+    "import dagster (1.2.7)": ("Dagster 1.2.7", ("python", "-W", "ignore", "-c", "import dagster")),
+    "import prefect": ("Prefect 3", ("python", "-c", "import prefect")),
+    "snakemake --help": ("Snakemake", ("snakemake", "--help")),
+    "dagster --help": ("Dagster 1.2.7", ("dagster", "--help")),
 }
-"""The environment and the command of each."""
+"""The system in whose environment it starts, and the command of each."""
 
 
 def measure_start_up(session: Session) -> None:
     """Start everything by turns."""
     todo = {}
-    for name, (environment, command) in STARTS.items():
-        found = session.environment(environment)
+    for name, (system, command) in STARTS.items():
+        if not session.measures(system):
+            continue
+        found = session.environment(SYSTEMS[system].environment)
         if found.problem:
             session.add(Result(WORKLOAD, name, "start", problem=found.problem))
         else:
@@ -47,7 +50,9 @@ def measure_start_up(session: Session) -> None:
     for number in range((FULL_ROUNDS if session.is_full else QUICK_ROUNDS) + 1):
         session.say(f"start-up, round {number}")
         for name in list(todo):
-            measured = measure(todo[name], session.scratch, environment=memo_environment(STARTS[name][0]))
+            measured = measure(
+                todo[name], session.scratch, environment=memo_environment(SYSTEMS[STARTS[name][0]].environment)
+            )
             if measured.problem:
                 session.add(Result(WORKLOAD, name, "start", problem=measured.problem))
                 del todo[name]

@@ -8,7 +8,9 @@ from benchmarks import report, results, tables
 from benchmarks.figures import bytes_, medians, seconds, times
 from benchmarks.plots import curves, log_bars
 from benchmarks.results import Result, Results
+from benchmarks.systems import SYSTEMS
 from benchmarks.workloads.edits import EDITS, verdict
+from benchmarks.workloads.start_up import STARTS
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "benchmarks" / "published.parquet"
@@ -49,6 +51,16 @@ def test_failures_of_memo_itself_are_told_and_left_out_rows_are_not() -> None:
 
 def test_what_is_published_has_no_failure_of_memo_itself() -> None:
     assert results.ours_failed(results.read(PUBLISHED)) == []
+
+
+def test_a_session_ends_with_the_tables_of_what_it_measured_and_no_others() -> None:
+    found = Results((Result("start-up", "import memo", "start", cpu=0.01),), {"versions": {}})
+    told = [line for line in tables.as_text(found).splitlines() if line.startswith("## ")]
+    assert told == ["## start-up", "## budget"]
+
+
+def test_what_is_started_belongs_to_systems_that_can_be_left_out() -> None:
+    assert {system for system, _ in STARTS.values()} <= set(SYSTEMS)
 
 
 def test_the_table_of_null_runs_shows_everyone() -> None:
