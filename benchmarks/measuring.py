@@ -45,17 +45,23 @@ def measure(
             "limit": limit,
             "output": printed.name,
         }
-        done = subprocess.run(
+        with subprocess.Popen(
             [sys.executable, "-I", "-S", str(STARTER)],
-            input=json.dumps(wish) + "\n",
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-        )
+        ) as starter:
+            try:
+                said, complained = starter.communicate(json.dumps(wish) + "\n")
+            except BaseException:
+                # It ends what it has started, and then itself.
+                starter.terminate()
+                raise
         output = Path(printed.name).read_text(encoding="utf-8", errors="replace")
-    if done.returncode:
-        return Measured(0.0, 0.0, 0, output, _last_line(done.stderr) or "could not be started")
-    told = json.loads(done.stdout)
+    if starter.returncode:
+        return Measured(0.0, 0.0, 0, output, _last_line(complained) or "could not be started")
+    told = json.loads(said)
     problem = ""
     if told["over"]:
         problem = f"took more than {limit:g} s"

@@ -83,16 +83,27 @@ def write(results: Results, path: Path) -> None:
 
 
 def read(path: Path) -> Results:
-    """Read what `write` wrote."""
+    """Read what `write` wrote.
+
+    Raises:
+        ValueError: There is no such file, or something else is in it.
+    """
     import duckdb
 
+    if not path.is_file():
+        # DuckDB would take a folder, or a pattern, for all files in it.
+        raise ValueError(f"{path}: there is no such file")
     names = ", ".join(Result.__struct_fields__)
-    with duckdb.connect() as connection:
-        rows = connection.execute(f"SELECT {names} FROM read_parquet(?)", [str(path)]).fetchall()  # noqa: S608 - ours
-        metadata = connection.execute(
-            "SELECT decode(value) FROM parquet_kv_metadata(?) WHERE decode(key) = 'about'", [str(path)]
-        ).fetchall()
-    return Results(tuple(Result(*row) for row in rows), json.loads(metadata[0][0]) if metadata else {})
+    try:
+        with duckdb.connect() as connection:
+            rows = connection.execute(f"SELECT {names} FROM read_parquet(?)", [str(path)]).fetchall()  # noqa: S608 - ours
+            metadata = connection.execute(
+                "SELECT decode(value) FROM parquet_kv_metadata(?) WHERE decode(key) = 'about'", [str(path)]
+            ).fetchall()
+        about = json.loads(metadata[0][0])
+    except (duckdb.Error, IndexError, ValueError) as error:
+        raise ValueError(f"{path}: holds no results of a session: {str(error).partition(chr(10))[0]}") from error
+    return Results(tuple(Result(*row) for row in rows), about)
 
 
 def ours_failed(results: Results) -> list[Result]:
@@ -113,5 +124,6 @@ def _ask(rows: Sequence[Result], sql: str, parameters: Iterable[object]) -> list
         with duckdb.connect() as connection:
             connection.execute(f"CREATE TABLE results ({_COLUMNS})")
             if rows:
-                connection.execute(f"COPY results FROM '{lines.name}' (FORMAT json)")
+                told = lines.name.replace("'", "''")
+                connection.execute(f"COPY results FROM '{told}' (FORMAT json)")
             return connection.execute(sql, list(parameters)).fetchall()

@@ -56,9 +56,12 @@ def main() -> None:
     def end(_signal: int, _frame: object) -> None:
         nonlocal is_over
         is_over = True
-        os.killpg(process, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process, signal.SIGKILL)
 
-    signal.signal(signal.SIGALRM, end)
+    # Whoever interrupts the harness wants nothing of it to go on.
+    for number in (signal.SIGALRM, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
     signal.setitimer(signal.ITIMER_REAL, wish["limit"])
     _, status, usage = os.wait4(process, 0)
     wall = time.perf_counter() - began

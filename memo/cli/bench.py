@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -93,50 +93,53 @@ def bench(
     null  nothing has changed
     edit  the op of one step counts as edited, and gives what it gave before
     """  # noqa: D301 - the backspace is click's sign for lines that are not to be wrapped
-    import sys as system
-
     from memo.cli.config_files import read_run_config, read_tags
     from memo.cli.opening import load_job
     from memo.cli.standard_output import kept_for_result
     from memo.cli.text import out, out_json, tell
     from memo.project.benching import BenchFailedError, scratch_folder, surroundings
     from memo.project.benching import bench as measure
+    from memo.project.home import find_home
+    from memo.project.measuring import Start
 
     run_config, found_tags = read_run_config(config_files, assignments), read_tags(tags)
-    path = [each for each in system.path if each]
-    with scratch_folder(scratch) as folder, _stopped_by_signals(), kept_for_result():
+    start, home = Start.here(), find_home()
+    with _stopped_by_signals(), kept_for_result():
         found, reference = load_job(target, job)
-        around = surroundings(found, folder, run_config=run_config, selection=select, as_configured=as_configured)
-        for line in _around_lines(found, folder, around, kept=scratch is not None, as_configured=as_configured):
-            tell(line)
-        progress = _Progress(len(found.steps))
-        try:
-            made = measure(
-                found,
-                reference,
-                folder,
-                _options(config_files, assignments, tags, select, max_concurrent),
-                path=path,
-                run_config=run_config,
-                tags=found_tags,
-                selection=select,
-                repeats=repeat,
-                colds=cold,
-                change=change,
-                as_configured=as_configured,
-                tell=progress.begin,
-                listen=progress.listen,
+        with scratch_folder(scratch, start, home) as folder, _undisturbed_at_the_end():
+            around = surroundings(
+                found, folder, start, run_config=run_config, selection=select, as_configured=as_configured
             )
-        except BenchFailedError as failed:
-            progress.end()
-            for line in _failed_lines(failed.told):
+            for line in _around_lines(found, folder, around, kept=scratch is not None, as_configured=as_configured):
                 tell(line)
-            tell(f"the {failed.stage} run failed, and nothing more is measured", "red")
-            return failed.exit_code if failed.exit_code in {1, 2, 130} else 1
-        finally:
-            progress.end()
-        if scratch is not None:
-            tell(f"kept: {folder}, with a trace of each kind of run: cold.json, null.json, edit.json")
+            progress = _Progress(len(found.steps))
+            try:
+                made = measure(
+                    found,
+                    reference,
+                    folder,
+                    _options(config_files, assignments, tags, select, max_concurrent),
+                    start=start,
+                    run_config=run_config,
+                    tags=found_tags,
+                    selection=select,
+                    repeats=repeat,
+                    colds=cold,
+                    change=change,
+                    as_configured=as_configured,
+                    tell=progress.begin,
+                    listen=progress.listen,
+                )
+            except BenchFailedError as failed:
+                progress.end()
+                for line in _failed_lines(failed.told):
+                    tell(line)
+                tell(f"the {failed.stage} run {_how_ended(failed.exit_code)}, and nothing more is measured", "red")
+                return failed.exit_code if failed.exit_code in {1, 2, 130} else 1
+            finally:
+                progress.end()
+            if scratch is not None:
+                tell(f"kept: {folder}, with a trace of each kind of run: cold.json, null.json, edit.json")
     if as_json:
         out_json(_json(made))
         return 0
@@ -181,7 +184,15 @@ def _around_lines(
 def _failed_lines(told: Sequence[str]) -> list[str]:
     """What a failed run told of its failure, without what it says to type next."""
     begin = next((number for number, line in enumerate(told) if line.startswith(("failed:", "error:"))), 0)
-    return [line for line in told[begin:] if not line.startswith(("  what it printed:", "  to go on:", "profile: "))]
+    left_out = ("  what it printed:", "  to go on:", "profile: ", "interrupted: ")
+    return [line for line in told[begin:] if not line.startswith(left_out)]
+
+
+def _how_ended(exit_code: int) -> str:
+    if exit_code < 0:
+        return f"was ended by signal {-exit_code} ({signal.strsignal(-exit_code)})"
+    known = {1: "failed", 2: "failed", 130: "was interrupted"}
+    return known.get(exit_code, f"ended itself with exit code {exit_code}")
 
 
 class _Progress:
@@ -208,16 +219,22 @@ class _Progress:
             return
         self._ended += 1
         key = line.partition(": ran in ")[0]
-        self.stream.write(f"\r\x1b[K{stage}: {self._ended:,} of {self._steps:,} steps, the last was {key}"[:100])
-        self.stream.flush()
+        # Where the terminal is gone, the run is to be listened to all the same: it waits for who does not listen.
+        with suppress(OSError):
+            self.stream.write(f"\r\x1b[K{stage}: {self._ended:,} of {self._steps:,} steps, the last was {key}"[:100])
+            self.stream.flush()
         self._is_shown = True
 
     def end(self) -> None:
         """Take the line away."""
         if self._is_shown:
-            self.stream.write("\r\x1b[K")
-            self.stream.flush()
+            with suppress(OSError):
+                self.stream.write("\r\x1b[K")
+                self.stream.flush()
             self._is_shown = False
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -227,12 +244,24 @@ def _stopped_by_signals() -> Generator[None]:
     def interrupt(_number: int, _frame: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    # What was started with nohup goes on when its terminal is closed.
+    heard = [each for each in _SIGNALS if each is not signal.SIGHUP or signal.getsignal(each) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _undisturbed_at_the_end() -> Generator[None]:
+    """When a block is over, hear no more signals: what it leaves is removed then, which takes no long time."""
+    try:
+        yield
+    finally:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 # The result

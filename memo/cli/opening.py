@@ -26,9 +26,9 @@ def load_job(target: str, job: str | None) -> tuple[JobDefinition, JobReference]
         MemoError: There is no such file, module or job, or importing it failed.
     """
     asked = JobReference.parse(target, job)
+    # Before it is imported, which may change the current folder.
+    place = os.path.abspath(asked.place) if os.path.isfile(asked.place) else asked.place
     found = asked.load()
-    is_file = os.path.isfile(asked.place)
-    place = os.path.abspath(asked.place) if is_file else asked.place
     return found, JobReference(place, asked.job or found.name)
 
 

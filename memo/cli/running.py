@@ -10,6 +10,8 @@ from memo.cli.failures import attempted
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    from memo.project.home import Home
+
 ALL_STEPS = "*"
 """What ``--force`` stands for where it is given alone."""
 
@@ -59,29 +61,32 @@ def run_target(
         from memo.tags import MEMOIZED_RUN_TAG
 
         found_tags[MEMOIZED_RUN_TAG] = "false"
-    with kept_for_result(as_json), _profiled(profile, target):
-        _, reference = load_job(target, job)
-        code, result = carry_out(
-            reference,
-            find_home(home),
-            home_option=home,
-            max_concurrent=max_concurrent,
-            verbose=verbose,
-            run_config=run_config,
-            tags=found_tags,
-            op_selection=select,
-            force=forced(force),
-        )
-    if as_json and result is not None:
-        from memo.cli.summary import result_json
-        from memo.cli.text import out_json
+    # Before the target is imported, which may change the current folder.
+    found_home = find_home(home)
+    with _profiled(profile, target, found_home):
+        with kept_for_result(as_json):
+            _, reference = load_job(target, job)
+            code, result = carry_out(
+                reference,
+                found_home,
+                home_option=home,
+                max_concurrent=max_concurrent,
+                verbose=verbose,
+                run_config=run_config,
+                tags=found_tags,
+                op_selection=select,
+                force=forced(force),
+            )
+        if as_json and result is not None:
+            from memo.cli.summary import result_json
+            from memo.cli.text import out_json
 
-        out_json(result_json(result))
+            out_json(result_json(result))
     return code
 
 
 @contextmanager
-def _profiled(file: str | None, target: str) -> Generator[None]:
+def _profiled(file: str | None, target: str, home: Home) -> Generator[None]:
     """Write a profile where one is asked for, and say how it is opened."""
     if file is None:
         yield
@@ -89,7 +94,7 @@ def _profiled(file: str | None, target: str) -> Generator[None]:
     from memo.cli.text import tell
     from memo.project.profiling import profiled
 
-    with profiled(file, f"memo run {target}"):
+    with profiled(file, f"memo run {target}", home):
         yield
     tell(f"profile: {file}; open it in https://ui.perfetto.dev or https://www.speedscope.app")
 

@@ -40,8 +40,8 @@ def out(text: str = "") -> None:
 def tell(text: str, style: str | None = None, stream: TextIO | None = None) -> None:
     """Write a line of talk: of progress, a warning, a hint; on standard error where no stream is given."""
     to = stream or sys.stderr
-    # Who was listening has gone: no reason to stop what is told of.
-    with suppress(BrokenPipeError):
+    # Who was listening has gone, or the disk is full: no reason to stop what is told of.
+    with suppress(OSError):
         _write(to, styled(text, style, to))
 
 

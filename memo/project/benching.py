@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from memo.contracts.io_manager import Storage
 from memo.definition.names import check_tags
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from memo.contracts.run_store import RunRecord
     from memo.definition.job import JobDefinition
     from memo.definition.reference import JobReference
-    from memo.project.measuring import Process
+    from memo.project.measuring import Process, Start
 
 LONG = 10.0
 """Seconds. What takes longer is not repeated unasked."""
@@ -41,7 +42,7 @@ class BenchFailedError(Exception):
     """A run that was to be measured did not come to its end.
 
     Attributes:
-        exit_code: Of the run.
+        exit_code: Of the run; negative where a signal ended it, and 0 where it left before it had told what it did.
         told: What it told at the end.
     """
 
@@ -67,7 +68,13 @@ class Surroundings(Struct, frozen=True):
 
 
 def surroundings(
-    job: JobDefinition, scratch: Path, *, run_config: Any, selection: str | None, as_configured: bool
+    job: JobDefinition,
+    scratch: Path,
+    start: Start,
+    *,
+    run_config: Any,
+    selection: str | None,
+    as_configured: bool,
 ) -> Surroundings:
     """Find out where the selected steps of a job would store.
 
@@ -92,7 +99,7 @@ def surroundings(
             moved.append(key)
     if outside and not as_configured:
         raise InvocationError(_refusal(outside))
-    return Surroundings(tuple(moved), outside, load_settings(find_root()).storage.remote)
+    return Surroundings(tuple(moved), outside, load_settings(find_root(start.folder)).storage.remote)
 
 
 def _selected(job: JobDefinition, selection: str | None) -> list[str]:
@@ -106,8 +113,8 @@ def bench(
     reference: JobReference,
     scratch: Path,
     options: Sequence[str],
+    start: Start,
     *,
-    path: Sequence[str],
     run_config: Any = None,
     tags: Mapping[str, object] | None = None,
     selection: str | None = None,
@@ -125,7 +132,7 @@ def bench(
         reference: By which other processes find it.
         scratch: An empty folder to work in.
         options: Of ``memo run``, as they were given: they must mean `run_config`, `tags` and `selection`.
-        path: Where the runs find modules.
+        start: How the runs begin.
         run_config: Config for ops and resources.
         tags: Of the runs.
         selection: Which steps.
@@ -147,7 +154,7 @@ def bench(
         )
     selected = _selected(job, selection)
     edited = _edited(job, selected, change)
-    found = surroundings(job, scratch, run_config=run_config, selection=selection, as_configured=as_configured)
+    found = surroundings(job, scratch, start, run_config=run_config, selection=selection, as_configured=as_configured)
     if as_configured:
         _check_empty(job, scratch, run_config, tags, selection)
         if colds > 1 and (found.moved or found.outside):
@@ -156,8 +163,10 @@ def bench(
                 "with --as-configured, leave --cold out"
             )
     moved = () if as_configured else found.moved
-    runner = _Runner(reference, scratch, options, path, moved, listen)
-    tell(f"cold: all {len(selected):,} steps run, as long as they take" + (f"; {colds} times" if colds > 1 else ""))
+    runner = _Runner(reference, scratch, options, start, moved, listen)
+    all_run = f"all {len(selected):,} steps run, as long as they take"
+    all_run = "its one step runs, as long as it takes" if len(selected) == 1 else all_run
+    tell(f"cold: {all_run}" + (f"; {colds} times" if colds > 1 else ""))
     cold, steps = runner.cold(colds)
     tell(f"null: nothing has changed, {repeats} times and once for the profile")
     null, always = runner.null(repeats)
@@ -230,23 +239,21 @@ class _Runner:
         reference: JobReference,
         scratch: Path,
         options: Sequence[str],
-        path: Sequence[str],
+        start: Start,
         moved: Sequence[str],
         listen: Callable[[str, str], None],
     ) -> None:
         self.workers = 0
-        self._path = path
         self._reference = reference
         self._scratch = scratch
         self._options = options
         self._moved = moved
         self._listen = listen
         self._target = scratch / "target" / "memo_bench_target.py"
-        self._target.parent.mkdir()
         self._home = scratch / "home"
         self._edits = 0
         # Nothing is taken from, or put into, what the project shares.
-        self._environment = {**os.environ, REMOTE_VARIABLE: ""}
+        self._start = replace(start, environment={**start.environment, REMOTE_VARIABLE: ""})
 
     def cold(self, times: int) -> tuple[Stage, tuple[StepCost, ...]]:
         """Run with nothing stored. Each time is profiled: a run that takes long is not made twice for that."""
@@ -286,16 +293,24 @@ class _Runner:
     def _write_target(self, edited: str | None = None) -> None:
         given = (self._reference.place, self._reference.job)
         text = text_of(*given, in_home=self._moved, edited=edited, edit=self._edits)
-        self._target.write_text(text, encoding="utf-8")
+        try:
+            self._target.parent.mkdir(exist_ok=True)
+            self._target.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InvocationError(
+                f"nothing can be written there ({error.strerror}): work elsewhere, with --scratch or TMPDIR",
+                where=str(self._scratch),
+            ) from error
 
     def _run(self, stage: str, *, profiled: bool = False) -> Process:
         args = ["run", str(self._target), "--home", str(self._home), *self._options]
+        profile = self._scratch / f"{stage}.json"
         if profiled:
-            args += ["--profile", str(self._scratch / f"{stage}.json")]
-        done = measure(
-            args, path=self._path, environment=self._environment, listen=lambda line: self._listen(stage, line)
-        )
-        if done.exit_code:
+            profile.unlink(missing_ok=True)
+            args += ["--profile", str(profile)]
+        done = measure(args, self._start, lambda line: self._listen(stage, line))
+        # An op that ends the process ends it before the profile is written.
+        if done.exit_code or (profiled and not profile.stat().st_size):
             raise BenchFailedError(stage, done.exit_code, done.told)
         if profiled:
             self._last = done
@@ -350,19 +365,32 @@ class _Runner:
 
 
 @contextmanager
-def scratch_folder(given: str | None) -> Generator[Path]:
+def scratch_folder(given: str | None, start: Start, home: Home) -> Generator[Path]:
     """Make the folder to work in; one that nobody asked for is removed in the end.
 
+    Args:
+        given: Its name; None for one of its own.
+        start: Where its name counts from.
+        home: In which it must not be.
+
     Raises:
-        InvocationError: It holds something, or cannot be made.
+        InvocationError: It holds something, or is in the home, or cannot be made.
     """
     if given is None:
         from tempfile import TemporaryDirectory
 
-        with TemporaryDirectory(prefix="memo-bench-", ignore_cleanup_errors=True) as made:
+        try:
+            temporary = TemporaryDirectory(prefix="memo-bench-", ignore_cleanup_errors=True)
+        except OSError as error:
+            raise InvocationError(
+                f"there is no folder for temporary files ({error.strerror}): name one with --scratch or TMPDIR"
+            ) from error
+        with temporary as made:
             yield Path(made)
         return
-    folder = Path(os.path.abspath(os.path.expanduser(given)))
+    folder = Path(os.path.abspath(os.path.join(start.folder, os.path.expanduser(given))))
+    if home.holds(folder):
+        raise InvocationError("is in the home, and --scratch works elsewhere", where=str(folder))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):

@@ -77,6 +77,11 @@ class Home:
         """Whether the folder can be written to, where it is there."""
         return not os.path.isdir(self.folder) or os.access(self.folder, os.W_OK)
 
+    def holds(self, path: str | os.PathLike[str]) -> bool:
+        """Whether a place is the folder, or in it."""
+        place, folder = os.path.realpath(path), os.path.realpath(self.folder)
+        return place == folder or place.startswith(folder + os.sep)
+
     def make(self) -> None:
         """Make the folder where it is not there.
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,33 @@ from msgspec import Struct
 
 from memo.errors import ExecutionError
 from memo.project import starter
+from memo.project.home import current_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
+
+
+class Start(Struct, frozen=True):
+    """How a process is to begin.
+
+    Attributes:
+        path: Where it finds modules.
+        folder: Its current folder.
+        environment: Its environment.
+    """
+
+    path: tuple[str, ...]
+    folder: str
+    environment: dict[str, str]
+
+    @staticmethod
+    def here() -> Start:
+        """As this process stands now, which may be different when the user's code has been imported.
+
+        Raises:
+            HomeError: The current folder has been deleted.
+        """
+        return Start(tuple([each for each in sys.path if each]), current_folder(), dict(os.environ))
 
 
 class Process(Struct, frozen=True):
@@ -47,29 +72,27 @@ class Process(Struct, frozen=True):
 _KEPT_LINES = 200
 
 
-def measure(
-    args: Sequence[str], *, path: Sequence[str], environment: Mapping[str, str], listen: Callable[[str], None]
-) -> Process:
+def measure(args: Sequence[str], start: Start, listen: Callable[[str], None]) -> Process:
     """Run the command line as a process of its own, to its end.
 
     Args:
         args: Behind ``memo``.
-        path: Where it finds modules.
-        environment: Of the process.
+        start: How it begins.
         listen: Told every line that it tells, as it comes; called in another thread.
 
     Raises:
         ExecutionError: It could not be started.
         KeyboardInterrupt: Passed on, after it was told to stop and has.
     """
-    program = f"import sys; sys.path[:] = {list(path)!r}; from memo.cli import main; main()"
+    program = f"import sys; sys.path[:] = {list(start.path)!r}; from memo.cli import main; main()"
     command = [sys.executable, "-P", "-c", program, *args]
     started = subprocess.Popen(  # noqa: S603 - this interpreter, running memo itself
         [sys.executable, "-I", "-S", starter.__file__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=dict(environment),
+        cwd=start.folder,
+        env=start.environment,
         start_new_session=True,
         text=True,
         errors="replace",
@@ -89,8 +112,10 @@ def measure(
     listener.start()
     stopped = False
     try:
-        started.stdin.write(json.dumps(command) + "\n")
-        started.stdin.flush()
+        # One that is gone at once answers nothing.
+        with suppress(BrokenPipeError):
+            started.stdin.write(json.dumps(command) + "\n")
+            started.stdin.flush()
         answer = ""
         while not answer:
             try:
@@ -101,7 +126,9 @@ def measure(
         started.wait()
     finally:
         # With its standard input goes whatever still runs.
-        started.stdin.close()
+        with suppress(BrokenPipeError):
+            started.stdin.close()
+        started.wait()
         # A program that an op has left behind may keep the other end open for ever.
         listener.join(1.0)
     if stopped:
@@ -112,4 +139,4 @@ def measure(
     return Process(**found, told=tuple(told))
 
 
-__all__ = ["Process", "measure"]
+__all__ = ["Process", "Start", "measure"]

@@ -7,7 +7,7 @@ for each thread, which nest as calls do.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from time import perf_counter_ns, process_time_ns, time_ns
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
     from memo.contracts.executor import Gathered, Span
+    from memo.project.home import Home
 
 SHOWN_REUSES = 1_000
 """So many reused steps at most are marks of their own; of more there is the number only."""
@@ -198,7 +199,12 @@ class _Profile:
             "ended_ns": ended,
             "totals_ns": self._totals(),
         }
-        return msgspec.json.encode({"displayTimeUnit": "ms", "otherData": told, "traceEvents": rows})
+        found = {"displayTimeUnit": "ms", "otherData": told, "traceEvents": rows}
+        try:
+            return msgspec.json.encode(found)
+        except UnicodeEncodeError:
+            # A file whose name is no text, as the system may have it.
+            return msgspec.json.encode(_as_text(found))
 
     def _row(self, span: Span, pid: int, begin: int) -> dict[str, Any]:
         facts: dict[str, Any] = span.facts
@@ -240,18 +246,29 @@ def _named_rows(pid: int, process: str, threads: dict[int, str]) -> list[dict[st
     return rows
 
 
+def _as_text(value: Any) -> Any:
+    """What is no text in a text, as escapes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_as_text(key): _as_text(each) for key, each in value.items()}
+    return [_as_text(each) for each in value] if isinstance(value, list) else value
+
+
 @contextmanager
-def profiled(path: str, command: str) -> Generator[None]:
+def profiled(path: str, command: str, home: Home) -> Generator[None]:
     """Gather where the time of this process and of its workers goes; write it when the block ends, however it does.
 
     Args:
         path: The file to write; written over where it is a trace of memo's.
         command: What the process is called in the trace.
+        home: In which it must not be.
 
     Raises:
         InvocationError: The file cannot be written, or is another.
     """
-    _check_writable(path)
+    file = _File(path, home)
+    file.check()
     profile = _Profile()
     spans, entered = profile.spans, perf_counter_ns()
     # What Python did before this module could look at a clock, as far as it computed: it waits for little then.
@@ -269,35 +286,70 @@ def profiled(path: str, command: str) -> Generator[None]:
     try:
         with profile.spans.gathering(seams):
             yield
-    finally:
-        text = profile.trace(command)
+    except BaseException:
+        # What ended the run is what is told, not that there was no room for its profile.
+        with suppress(InvocationError):
+            file.write(profile.trace(command))
+        raise
+    file.write(profile.trace(command))
+
+
+class _File:
+    """The file to write.
+
+    Args:
+        given: Its name, as it was given.
+        home: In which it must not be.
+    """
+
+    def __init__(self, given: str, home: Home) -> None:
+        self._given = given
+        # An op may change the current folder.
+        self._path = os.path.abspath(given)
+        self._home = home
+
+    def check(self) -> None:
+        """See that it can be written, and that nothing is lost by it.
+
+        Raises:
+            InvocationError: It cannot, or is another file than a profile.
+        """
+        path = self._path
+        if self._home.holds(path):
+            raise InvocationError(
+                "is in the home, where only what memo stores is kept: write the profile elsewhere", where=self._given
+            )
+        try:
+            is_special = os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+            if is_special:
+                return
+            with open(path, "ab+") as file:
+                file.seek(0)
+                beginning = file.read(len(_BEGINNING))
+        except OSError as error:
+            raise self._unwritable(error) from error
+        if beginning and beginning != _BEGINNING:
+            raise InvocationError(
+                "is there already and is no profile of memo's, so it is not written over: give --profile another name",
+                where=self._given,
+            )
+
+    def write(self, text: bytes) -> None:
+        """Write it.
+
+        Raises:
+            InvocationError: It cannot be, or an op of the run has written another file there.
+        """
         assert text.startswith(_BEGINNING)
-        _write(path, text)
+        self.check()
+        try:
+            with open(self._path, "wb") as file:
+                file.write(text)
+        except OSError as error:
+            raise self._unwritable(error) from error
 
-
-def _check_writable(path: str) -> None:
-    try:
-        is_special = os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
-        if is_special:
-            return
-        with open(path, "ab+") as file:
-            file.seek(0)
-            beginning = file.read(len(_BEGINNING))
-    except OSError as error:
-        raise InvocationError(f"the profile cannot be written there: {error.strerror}", where=path) from error
-    if beginning and beginning != _BEGINNING:
-        raise InvocationError(
-            "is there already and is no profile of memo's, so it is not written over: give --profile another name",
-            where=path,
-        )
-
-
-def _write(path: str, text: bytes) -> None:
-    try:
-        with open(path, "wb") as file:
-            file.write(text)
-    except OSError as error:
-        raise InvocationError(f"the profile cannot be written there: {error.strerror}", where=path) from error
+    def _unwritable(self, error: OSError) -> InvocationError:
+        return InvocationError(f"the profile cannot be written there: {error.strerror}", where=self._given)
 
 
 __all__ = ["SHOWN_REUSES", "coordinator_seams", "profiled"]

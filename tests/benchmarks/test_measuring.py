@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
+from pathlib import Path
 
 from benchmarks.measuring import bytes_on_disk, measure
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_what_children_take_is_counted(tmp_path) -> None:
@@ -50,8 +56,6 @@ def test_what_is_left_behind_is_ended(tmp_path) -> None:
 
 
 def _is_there(process: int) -> bool:
-    import os
-
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -69,3 +73,23 @@ def test_bytes_and_files_of_a_folder(tmp_path) -> None:
     held, files = bytes_on_disk(tmp_path)
     assert files == 1
     assert held >= 5000
+
+
+def test_what_is_interrupted_ends_what_it_measures(tmp_path) -> None:
+    os.mkfifo(tmp_path / "alive")
+    (tmp_path / "waits.py").write_text(
+        "import signal\npipe = open('alive', 'w')\npipe.write('yes')\npipe.flush()\nsignal.pause()", encoding="utf-8"
+    )
+    measuring = (
+        "import sys\nfrom pathlib import Path\nfrom benchmarks.measuring import measure\n"
+        "measure([sys.executable, 'waits.py'], Path(sys.argv[1]))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", measuring, str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE
+    ) as process:
+        with open(tmp_path / "alive", encoding="utf-8") as alive:
+            assert alive.read(3) == "yes"
+            process.send_signal(signal.SIGINT)
+            assert alive.read() == ""
+        _, told = process.communicate(timeout=30)
+    assert told.endswith(b"KeyboardInterrupt\n")

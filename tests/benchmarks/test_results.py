@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import __main__ as harness
 from benchmarks import report, results, tables
+from benchmarks.__main__ import main
 from benchmarks.figures import bytes_, medians, seconds, times
 from benchmarks.plots import curves, log_bars
 from benchmarks.results import Result, Results
+from benchmarks.session import Session
 from benchmarks.systems import SYSTEMS
+from benchmarks.workloads import WORKLOADS
 from benchmarks.workloads.edits import EDITS, verdict
 from benchmarks.workloads.start_up import STARTS
 
@@ -33,6 +37,55 @@ FOUND = Results(ROWS, {"machine": {"processor": "it's a 'machine'"}, "versions":
 def test_results_survive_parquet(tmp_path) -> None:
     results.write(FOUND, tmp_path / "results.parquet")
     assert results.read(tmp_path / "results.parquet") == FOUND
+
+
+@pytest.mark.parametrize("name", ["nothere.parquet", "text.parquet", "cut.parquet", "other.parquet", "."])
+def test_what_holds_no_results_is_refused_in_a_line(tmp_path, name, monkeypatch, capsys) -> None:
+    import duckdb
+
+    results.write(FOUND, tmp_path / "whole.parquet")
+    (tmp_path / "text.parquet").write_text("no Parquet", encoding="utf-8")
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "whole.parquet").read_bytes()[:500])
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY (SELECT 1 AS one) TO '{tmp_path}/other.parquet' (FORMAT parquet)")
+    monkeypatch.setattr("sys.argv", ["benchmarks", "--from", str(tmp_path / name)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"error: --from: {tmp_path / name}: " in said
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--only", "memo,jobilb"], "--only: there is no system 'jobilb'. There is: floor; memo"),
+        (["--scratch", "nothere"], "--scratch: nothere is no folder that can be written to"),
+    ],
+)
+def test_a_wish_that_cannot_be_fulfilled_measures_nothing(args, said, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.argv", ["benchmarks", *args])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_what_was_measured_before_an_interrupt_is_kept(tmp_path, monkeypatch) -> None:
+    def interrupted(session: Session) -> None:
+        for row in ROWS:
+            session.add(row)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(harness, "CACHE", tmp_path)
+    monkeypatch.setattr(harness, "ROOT", tmp_path)
+    monkeypatch.setitem(WORKLOADS, "hashing", interrupted)
+    results.write(FOUND, tmp_path / "results.parquet")
+    with pytest.raises(KeyboardInterrupt):
+        harness.measure(["hashing"], str(tmp_path), is_full=False, only=frozenset())
+    assert results.read(tmp_path / "interrupted.parquet").rows == ROWS
+    assert results.read(tmp_path / "results.parquet") == FOUND
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["interrupted.parquet", "results.parquet"]
 
 
 def test_medians_are_of_rounds_and_failures_stay(tmp_path) -> None:

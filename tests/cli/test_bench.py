@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.cli.conftest import running
 from tests.cli.test_profile import check
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
-    from tests.cli.conftest import Memo
+    from tests.cli.conftest import Memo, Start
     from tests.conftest import Workspace
 
 
@@ -53,6 +53,58 @@ CHAIN = """
     def daily():
         count(clean(load()))
         other()
+"""
+
+
+DEAF = """
+    import signal
+    from memo import job, op
+
+    @op
+    def deaf() -> int:
+        running, says = open("running", "w"), "yes"
+        while True:
+            try:
+                running.write(says)
+                running.flush()
+                signal.pause()
+            except KeyboardInterrupt:
+                says = "!"
+
+    @job
+    def stubborn():
+        deaf()
+"""
+
+ENDS = """
+    import os
+    from memo import job, op
+
+    @op
+    def ends() -> int:
+        {how}
+        return 1
+
+    @job
+    def daily():
+        ends()
+"""
+
+CHANGES = """
+    import os
+    from memo import job, op
+
+    assert "CHANGED" not in os.environ
+    os.environ["CHANGED"] = "yes"
+    os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "other"))
+
+    @op
+    def load() -> int:
+        return 1
+
+    @job
+    def daily():
+        load()
 """
 
 
@@ -317,6 +369,7 @@ def test_a_run_that_fails(memo: Memo, temporary: Path) -> None:
         (["chain.py", "--select", "claen"], "names no step of this job. Did you mean 'clean'?"),
         (["chain.py", "--set", "ops.claen.config=1"], "claen"),
         (["chain.py", "--tag", "memo/is_memoized_run=false"], "its tags turn memoization off"),
+        (["chain.py", "--scratch", ".memo/scratch"], "is in the home, and --scratch works elsewhere"),
         (["chain.py", "--scratch", "."], "is not empty, and --scratch works in an empty folder"),
         (["nothere.py"], "there is no such file"),
         (["chain.py", "-n", "2"], "2 is not in the range x>=3"),
@@ -331,42 +384,15 @@ def test_bad_input(memo: Memo, temporary: Path, args: list[str], said: str) -> N
     assert os.listdir(temporary) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_stopping_it_stops_what_it_measures(workspace: Workspace, temporary: Path, number: signal.Signals) -> None:
-    workspace.write(
-        "waiting.py",
-        """
-        import os, signal
-        from memo import job, op
-
-        @op
-        def wait() -> int:
-            with open("running", "w") as pipe:
-                pipe.write("yes")
-            # Open as long as this process lives.
-            os.open("alive", os.O_WRONLY)
-            while True:
-                signal.pause()
-
-        @job
-        def waits():
-            wait()
-        """,
-    )
-    for name in ("running", "alive"):
-        os.mkfifo(workspace.path / name)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "memo", "bench", "waiting.py"],
-        cwd=workspace.path,
-        env=workspace.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert (workspace.path / "running").read_text() == "yes"
-    with open(workspace.path / "alive") as alive:
+@pytest.mark.parametrize("concurrency", ["1", "2"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_stopping_it_stops_what_it_measures(
+    waiting: Workspace, start: Start, temporary: Path, number: signal.Signals, concurrency: str
+) -> None:
+    process = start("bench", "waiting.py", "-j", concurrency)
+    with running(waiting) as alive:
         process.send_signal(number)
-        assert alive.read() == ""  # it ends when the op's process does
+        assert alive.read() == ""
     out, told = process.communicate(timeout=30)
     assert out == ""
     if number is signal.SIGKILL:
@@ -374,6 +400,73 @@ def test_stopping_it_stops_what_it_measures(workspace: Workspace, temporary: Pat
     assert process.returncode == 130
     assert told.splitlines()[-1] == "interrupted"
     assert os.listdir(temporary) == []
+
+
+def test_stopping_it_where_interrupts_are_ignored(waiting: Workspace, start: Start, temporary: Path) -> None:
+    # As a shell does with what it starts in the background.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = start("bench", "waiting.py")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with running(waiting) as alive:
+        process.terminate()
+        assert alive.read() == ""
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert os.listdir(temporary) == []
+
+
+def test_an_op_that_does_not_listen_leaves_nothing_either(workspace: Workspace, start: Start, temporary: Path) -> None:
+    workspace.write("deaf.py", DEAF)
+    os.mkfifo(workspace.path / "running")
+    process = start("bench", "deaf.py")
+    with running(workspace) as alive:
+        told: list[str] = []
+        for _ in range(3):
+            process.terminate()
+            told.append(alive.read(1))
+    assert told == ["!", "!", ""]
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert os.listdir(temporary) == []
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("os._exit(0)", "ended itself with exit code 0"),
+        ("os._exit(7)", "ended itself with exit code 7"),
+        ("os.kill(os.getpid(), 9)", "was ended by signal 9 (Killed)"),
+        ("os.kill(os.getpid(), 2)", "was interrupted"),
+    ],
+)
+def test_an_op_that_ends_its_process(workspace: Workspace, memo: Memo, temporary: Path, how: str, said: str) -> None:
+    workspace.write("ends.py", ENDS.format(how=how))
+    done = memo("bench", "ends.py")
+    assert done.returncode == (130 if "interrupted" in said else 1)
+    assert done.stderr.splitlines()[1] == "cold: its one step runs, as long as it takes"
+    assert done.stderr.splitlines()[-1] == f"the cold run {said}, and nothing more is measured"
+    assert "same command" not in done.stderr
+    assert os.listdir(temporary) == []
+
+
+def test_a_file_that_ends_the_process_that_imports_it(workspace: Workspace, memo: Memo, temporary: Path) -> None:
+    workspace.write("ends.py", "import os\nos._exit(3)\n")
+    assert memo("bench", "ends.py").returncode == 3
+    assert os.listdir(temporary) == []
+
+
+def test_a_file_that_changes_its_process_when_imported(workspace: Workspace, ok: Memo) -> None:
+    # What is measured begins as this did: not in that folder, and without that variable.
+    workspace.write("sub/changes.py", CHANGES)
+    (workspace.path / "sub" / "other").mkdir()
+    ok("run", "sub/changes.py")
+    assert workspace.home.is_dir()
+    assert not os.listdir(workspace.path / "sub" / "other")
+    done = ok("bench", "sub/changes.py", "--scratch", "kept", "--json")
+    assert counts(result(done), "null") == (0, 0, 1)
+    assert (workspace.path / "kept" / "cold.json").exists()
 
 
 def test_steps_are_completed(chain: Workspace) -> None:

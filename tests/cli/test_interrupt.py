@@ -5,64 +5,26 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.conftest import running
+
 if TYPE_CHECKING:
-    from tests.cli.conftest import Memo
+    from tests.cli.conftest import Memo, Start
     from tests.conftest import Workspace
-
-
-@pytest.fixture
-def waiting(workspace: Workspace) -> Workspace:
-    """A job whose second step says that it runs, and then waits for ever."""
-    workspace.write(
-        "waiting.py",
-        """
-        import signal
-        from memo import job, op
-
-        @op
-        def load():
-            return 1
-
-        @op
-        def wait(number):
-            with open("running", "w") as pipe:
-                pipe.write("yes")
-            while True:
-                signal.pause()
-
-        @op
-        def report(number):
-            return number
-
-        @job
-        def daily():
-            report(wait(load()))
-        """,
-    )
-    os.mkfifo(workspace.path / "running")
-    return workspace
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("concurrency", ["1", "2"])
-def test_an_interrupted_run(waiting: Workspace, memo: Memo, ok: Memo, number: signal.Signals, concurrency: str) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "memo", "run", "waiting.py", "-j", concurrency],
-        cwd=waiting.path,
-        env=waiting.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert (waiting.path / "running").read_text() == "yes"
-    process.send_signal(number)
+def test_an_interrupted_run(
+    waiting: Workspace, start: Start, memo: Memo, ok: Memo, number: signal.Signals, concurrency: str
+) -> None:
+    process = start("run", "waiting.py", "-j", concurrency)
+    with running(waiting):
+        process.send_signal(number)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "wait: canceled" in told
@@ -73,12 +35,12 @@ def test_an_interrupted_run(waiting: Workspace, memo: Memo, ok: Memo, number: si
     assert record["status"] == "CANCELED"
     assert record["counts"] == {"success": 1, "canceled": 1}
     waiting.edit("waiting.py", "while True:\n        signal.pause()", "return number")
-    waiting.edit("waiting.py", 'with open("running", "w")', 'with open("other", "w")')
+    waiting.edit("waiting.py", 'open("running", "w")', 'open("other", "w")')
     again = memo("run", "waiting.py")
     assert "daily: 2 steps run, 1 reused" in again.stderr
 
 
-def test_interrupted_while_the_users_file_is_imported(workspace: Workspace) -> None:
+def test_interrupted_while_the_users_file_is_imported(workspace: Workspace, start: Start) -> None:
     workspace.write(
         "slow_import.py",
         """
@@ -90,22 +52,15 @@ def test_interrupted_while_the_users_file_is_imported(workspace: Workspace) -> N
         """,
     )
     os.mkfifo(workspace.path / "running")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "memo", "run", "slow_import.py"],
-        cwd=workspace.path,
-        env=workspace.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert (workspace.path / "running").read_text() == "yes"
-    process.send_signal(signal.SIGINT)
+    process = start("run", "slow_import.py")
+    with running(workspace):
+        process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=30)
     assert (process.returncode, told) == (130, "interrupted\n")
     assert not workspace.home.exists()
 
 
-def test_an_op_that_does_not_listen_is_ended_at_the_third_time(workspace: Workspace) -> None:
+def test_an_op_that_does_not_listen_is_ended_at_the_third_time(workspace: Workspace, start: Start) -> None:
     workspace.write(
         "deaf.py",
         """
@@ -132,13 +87,7 @@ def test_an_op_that_does_not_listen_is_ended_at_the_third_time(workspace: Worksp
             deaf()
         """,
     )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "memo", "run", "deaf.py"],
-        cwd=workspace.path,
-        env=workspace.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = start("run", "deaf.py")
     until = time.monotonic() + 60
     for asked in range(3):
         while not (workspace.path / f"asked {asked}").exists() and time.monotonic() < until:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from memo.project.profiling import SHOWN_REUSES
+from tests.cli.conftest import running
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Memo
+    from tests.cli.conftest import Memo, Start
     from tests.conftest import Workspace
 
 
@@ -177,41 +177,13 @@ def test_a_run_that_fails(failing: Workspace, memo: Memo, concurrency: str) -> N
 
 
 @pytest.mark.parametrize("concurrency", ["1", "2"])
-def test_a_run_that_is_interrupted(workspace: Workspace, concurrency: str) -> None:
-    workspace.write(
-        "waiting.py",
-        """
-        import signal
-        from memo import job, op
-
-        @op
-        def load():
-            return 1
-
-        @op
-        def wait(number):
-            with open("running", "w") as pipe:
-                pipe.write("yes")
-            while True:
-                signal.pause()
-
-        @job
-        def daily():
-            wait(load())
-        """,
-    )
-    os.mkfifo(workspace.path / "running")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "memo", "run", "waiting.py", "--profile", "trace.json", "-j", concurrency],
-        cwd=workspace.path,
-        env=workspace.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    assert (workspace.path / "running").read_text() == "yes"
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130
-    assert {"load", "wait"} <= told(trace_of(workspace)).keys()
+def test_a_run_that_is_interrupted(waiting: Workspace, start: Start, concurrency: str) -> None:
+    process = start("run", "waiting.py", "--profile", "trace.json", "-j", concurrency)
+    with running(waiting):
+        process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert {"load", "wait"} <= told(trace_of(waiting)).keys()
 
 
 def test_a_worker_that_dies_is_seen(workspace: Workspace, memo: Memo) -> None:
@@ -283,6 +255,71 @@ def test_a_file_that_is_no_profile_is_not_written_over(daily: Workspace, memo: M
     ok("run", "daily.py", "--profile", "trace.json")
     assert trace_of(daily)["otherData"]["runs"] != first["otherData"]["runs"]
     ok("run", "daily.py", "--profile", os.devnull)
+
+
+@pytest.mark.usefixtures("daily")
+def test_the_home_is_no_place_for_it(daily: Workspace, memo: Memo, ok: Memo) -> None:
+    ok("run", "daily.py")
+    empty = daily.home / "storage" / "empty"
+    empty.touch()
+    for name in (str(empty), ".memo/new.json"):
+        done = memo("run", "daily.py", "--profile", name)
+        assert done.returncode == 2
+        said = "is in the home, where only what memo stores is kept: write the profile elsewhere"
+        assert done.stderr == f"error: {name}: {said}\n"
+    assert empty.read_bytes() == b""
+    assert not (daily.home / "new.json").exists()
+
+
+def test_an_op_that_goes_elsewhere_and_one_that_writes_there(workspace: Workspace, memo: Memo) -> None:
+    workspace.write(
+        "goes.py",
+        """
+        import os
+        from memo import job, op
+
+        @op
+        def go() -> int:
+            with open("own.json", "w") as file:
+                file.write("[]")
+            os.makedirs("other")
+            os.chdir("other")
+            return 1
+
+        @job
+        def goes():
+            go()
+        """,
+    )
+    done = memo("run", "goes.py", "--profile", "own.json")
+    assert done.returncode == 2
+    assert "error: own.json: is there already and is no profile of memo's" in done.stderr
+    assert (workspace.path / "own.json").read_text() == "[]"
+    (workspace.path / "other").rmdir()
+    assert memo("run", "goes.py", "--force", "--profile", "trace.json").returncode == 0
+    assert told(trace_of(workspace)) == {"go": ("RUN", "forced", "success")}
+    assert os.listdir(workspace.path / "other") == []
+
+
+@pytest.mark.usefixtures("daily")
+def test_what_the_run_gave_is_told_where_there_is_no_room_for_the_profile(memo: Memo) -> None:
+    done = memo("run", "daily.py", "--json", "--profile", "/dev/full")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "error: /dev/full: the profile cannot be written there: " + (
+        os.strerror(errno.ENOSPC)
+    )
+    assert json.loads(done.stdout)["status"] == "SUCCESS"
+    done = memo("run", "nothere.py", "--profile", "/dev/full")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: nothere.py: there is no such file")
+
+
+def test_a_name_that_is_no_text(daily: Workspace, ok: Memo) -> None:
+    name = os.fsdecode(b"\xff.py")
+    os.rename(daily.path / "daily.py", daily.path / name)
+    ok("run", name, "--profile", "trace.json")
+    names = {row["args"]["name"] for row in trace_of(daily)["traceEvents"] if row["name"] == "process_name"}
+    assert names == {r"memo run \udcff.py"}
 
 
 @pytest.mark.usefixtures("daily")

@@ -152,6 +152,47 @@ def test_help_is_there_within_80_ms_of_bare_python() -> None:
     assert cpu_ms([sys.executable, "-m", "memo", "--help"]) - bare < 80
 
 
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_a_stream_that_the_shell_closed_is_no_file_of_memos(
+    daily: Workspace, ok: Memo, closed: tuple[int, ...]
+) -> None:
+    # The catalog would be opened in its place, and be written to by whoever writes there.
+    daily.write(
+        "writes.py",
+        """
+        import os
+        from memo import job, op
+
+        @op
+        def load() -> int:
+            for number in (1, 2):
+                os.write(number, b"not the catalog's")
+            return 1
+
+        @job
+        def writes():
+            load()
+        """,
+    )
+    shell = " ".join(f"{number}>&-" for number in closed)
+    command = f'"{sys.executable}" -m memo run writes.py --json {shell}'
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=daily.path, env=daily.environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert ('"status": "SUCCESS"' in done.stdout) == (1 not in closed)
+    assert ok("run", "writes.py").stderr.startswith("load: reused")
+
+
+@pytest.mark.usefixtures("daily")
+def test_a_full_disk_under_what_is_told_stops_no_run(workspace: Workspace, ok: Memo) -> None:
+    command = [sys.executable, "-m", "memo", "run", "daily.py"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=workspace.path, env=workspace.environment(), stderr=full, check=False)
+    assert done.returncode == 0
+    assert "0 steps run, 3 reused" in ok("run", "daily.py").stderr
+
+
 def test_version(ok: Memo) -> None:
     from memo import __version__
 
