@@ -44,9 +44,10 @@ def main() -> int:
         parser.error(f"--scratch: {given.scratch} is no folder that can be written to")
     if given.source:
         try:
-            return show(results.read(given.source), publish=given.publish)
+            found = results.read(given.source)
         except ValueError as error:
             parser.error(f"--from: {error}")
+        return show(found, publish=given.publish)
     # What systems end a program with is to clean up too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
