@@ -12,7 +12,7 @@ from memo.catalog.recording import add_materializations, begin_replacing
 from memo.catalog.vouching import add_adoption
 from memo.contracts.run_store import RunUse
 from memo.errors import HomeError
-from memo.events import EventType, RunStatus
+from memo.events import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from memo.catalog.recording import StepRows
     from memo.contracts.run_store import Adoption
 
-_RUN_USES = f"""
+_RUN_USES = """
 SELECT
     run_id, job_name, status, started_at, pid, parent_run_id, versions,
-    EXISTS (SELECT 1 FROM events WHERE events.run_id = runs.run_id AND kind <> '{EventType.UNDECLARED_READ.value}')
+    EXISTS (SELECT 1 FROM events WHERE events.run_id = runs.run_id AND NOT are_reads)
 FROM runs ORDER BY started_at DESC, id DESC
-"""  # noqa: S608 - a constant of the program
+"""
 
 _VERSION_SETS = """
 SELECT digest, version_sets.versions FROM json_each(?) AS key JOIN version_sets ON version_sets.digest = key.value
@@ -47,10 +47,7 @@ JOIN materializations ON materializations.id = outputs.materialization
 WHERE kind = 'value' AND outputs.version IS NOT NULL AND run_id IN (SELECT run_id FROM foreign_runs)
 """
 
-_FORGET_EVENTS = f"""
-DELETE FROM events
-WHERE run_id IN (SELECT value FROM json_each(?)) AND kind <> '{EventType.UNDECLARED_READ.value}'
-"""  # noqa: S608 - as above
+_FORGET_EVENTS = "DELETE FROM events WHERE run_id IN (SELECT value FROM json_each(?)) AND NOT are_reads"
 
 _ADD_REPLACED = """
 INSERT OR REPLACE INTO replaced (version, since)

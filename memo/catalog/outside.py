@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memo.catalog.history import as_array
-from memo.catalog.packing import storable, unpack_details
+from memo.catalog.packing import storable, unpack_events
 from memo.catalog.values import pack_value, unpack_value
 from memo.contracts.run_store import FileDigest, KnownStamp, UndeclaredRead
-from memo.events import EventType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,12 +27,12 @@ SELECT source, digest, shown, stamps.value, at FROM json_each(?) AS key JOIN sta
 
 _KEEP_STAMP = "INSERT OR REPLACE INTO stamps (source, digest, shown, value, at) VALUES (?, ?, ?, ?, ?)"
 
-_UNDECLARED_READS = f"""
-SELECT events.run_id, step_key, data
+_UNDECLARED_READS = """
+SELECT events, events.run_id, step_key
 FROM runs JOIN events ON events.run_id = runs.run_id
-WHERE job_name = ? AND kind = '{EventType.UNDECLARED_READ.value}'
+WHERE job_name = ? AND are_reads
 ORDER BY events.id
-"""  # noqa: S608 - the kind stands in the statement because the index holds no other
+"""
 
 
 def file_digests(connection: Connection, paths: Sequence[str]) -> dict[str, FileDigest]:
@@ -84,8 +83,8 @@ def keep_stamps(connection: Connection, rows: list[Row]) -> None:
 def undeclared_reads(connection: Connection, job_name: str) -> list[UndeclaredRead]:
     """Answer `RunStore.undeclared_reads`."""
     found: list[UndeclaredRead] = []
-    for run_id, step_key, data in connection.execute(_UNDECLARED_READS, (job_name,)).fetchall():
-        told = unpack_details(data)
-        kind, what, where, op_version = (str(told.get(name) or "") for name in ("kind", "what", "where", "op_version"))
-        found.append(UndeclaredRead(run_id, step_key or "", op_version, kind, what, where))
+    for row in connection.execute(_UNDECLARED_READS, (job_name,)).fetchall():
+        for event in unpack_events(*row):
+            told = [str(event.data.get(name) or "") for name in ("op_version", "kind", "what", "where")]
+            found.append(UndeclaredRead(event.run_id, event.step_key or "", *told))
     return found

@@ -9,7 +9,7 @@ from msgspec import convert
 from memo.catalog.packing import (
     unpack,
     unpack_counts,
-    unpack_error,
+    unpack_events,
     unpack_recipe,
     unpack_steps,
     unpack_text,
@@ -17,11 +17,13 @@ from memo.catalog.packing import (
 )
 from memo.contracts.run_store import Materialization, OutputRecord, RunRecord, Saving
 from memo.errors import RunNotFoundError
-from memo.events import Event, EventType, RunStatus
+from memo.events import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from sqlite3 import Connection
+
+    from memo.events import Event
 
 _SHOWN_CANDIDATES = 5
 
@@ -52,7 +54,7 @@ SELECT job_name, started_at, seconds_saved, counts FROM runs WHERE run_id NOT IN
 
 _LATEST = "ORDER BY started_at DESC, id DESC LIMIT ?"
 
-_EVENTS = "SELECT run_id, step_key, kind, at, attempt, message, data, error FROM events WHERE run_id = ?"
+_EVENTS = "SELECT events, run_id, step_key FROM events WHERE run_id = ?"
 
 _MATERIALIZATIONS = """
 SELECT
@@ -143,19 +145,7 @@ def events(connection: Connection, run_id: str, step_key: str | None) -> list[Ev
         rows = connection.execute(f"{_EVENTS} ORDER BY id", (run_id,)).fetchall()
     else:
         rows = connection.execute(f"{_EVENTS} AND step_key = ? ORDER BY id", (run_id, step_key)).fetchall()
-    return [
-        Event(
-            kind=convert(kind, EventType),
-            run_id=run_id,
-            at=at,
-            step_key=step_key,
-            attempt=attempt,
-            message=message,
-            data=unpack(data) or {},
-            error=unpack_error(error),
-        )
-        for run_id, step_key, kind, at, attempt, message, data, error in rows
-    ]
+    return [event for row in rows for event in unpack_events(*row)]
 
 
 def materializations(connection: Connection, run_id: str) -> list[Materialization]:

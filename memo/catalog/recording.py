@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from memo.catalog.claiming import end_claims, is_still_its_own
 from memo.catalog.history import aliases, as_array, content_digests
-from memo.catalog.packing import VersionSet, pack, pack_recipe, pack_some, pack_text, storable
+from memo.catalog.packing import VersionSet, pack, pack_events, pack_recipe, pack_some, pack_text, storable
+from memo.events import EventType
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -47,7 +49,7 @@ _ADD_VERSIONS = "INSERT INTO version_sets (digest, versions) VALUES (?, ?)"
 _NAME_JOB_OF_ALIASES = "UPDATE aliases SET job_name = ? WHERE run_id = ? AND job_name IS NULL"
 
 _ADD_EVENT = """
-INSERT INTO events (run_id, step_key, kind, at, attempt, message, data, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO events (run_id, step_key, are_reads, events) VALUES (?, ?, ?, ?)
 """
 
 _LATEST_ID = """
@@ -158,19 +160,12 @@ def add_run(connection: Connection, run: RunRecord, row: Row, versions: VersionS
 
 def event_rows(events: Iterable[Event]) -> list[Row]:
     """Lay events out as `add_events` takes them."""
-    return [
-        (
-            event.run_id,
-            event.step_key,
-            event.kind._value_,  # `value` is looked up by a function of Python
-            event.at,
-            event.attempt,
-            storable(event.message) if event.message else "",
-            pack(event.data) if event.data else None,
-            None if event.error is None else pack(event.error),
-        )
-        for event in events
-    ]
+    return [(*of, pack_events(together)) for of, together in groupby(events, key=_row_of)]
+
+
+def _row_of(event: Event) -> tuple[str, str | None, bool]:
+    """What the events of one row have in common."""
+    return event.run_id, event.step_key, event.kind is EventType.UNDECLARED_READ
 
 
 def add_events(connection: Connection, rows: list[Row]) -> None:
