@@ -166,8 +166,8 @@ class RunLoop:
         self._phase = dict.fromkeys(keys, Phase.ENDED)
         self.outcomes.update(dict.fromkeys(keys, "reused"))
         kind, run_id, now = EventType.STEP_REUSED, self.run_id, time()
-        self.recorder.events_at_once(
-            [
+        self.recorder.tell(
+            *[
                 Event(kind, run_id, now, step.key, 0, "", _told_of_reuse(step.reason, step.stored_as, step.version))
                 for step in steps
             ]
@@ -406,8 +406,7 @@ class RunLoop:
     def _take(self, outcome: StepOutcome) -> None:
         key = outcome.step_key
         self._running.discard(key)
-        for event in outcome.events:
-            self.recorder.event(event)
+        self.recorder.tell(*outcome.events)
         if outcome.kind == "success":
             self._succeeded(key, outcome)
         elif outcome.kind == "lost":
@@ -509,7 +508,7 @@ class RunLoop:
         error: ErrorInfo | None = None,
         attempt: int = 0,
     ) -> None:
-        self.recorder.event(Event(kind, self.run_id, time(), key, attempt, message, data or {}, error))
+        self.recorder.tell(Event(kind, self.run_id, time(), key, attempt, message, data or {}, error))
 
 
 def _told_of_reuse(reason: Reason, stored_as: str | None, version: str | None) -> dict[str, Any]:

@@ -7,20 +7,19 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from memo.contracts.run_store import Materialization, Recipe, RunStore
     from memo.events import Event
     from memo.execution.sharing import SharedHistory
 
-_SECONDS_BETWEEN_WRITES = 0.05
+_SECONDS_BETWEEN_WRITES = 0.1
 
 
 class _Batch:
-    """What has gathered since the last write."""
+    """What has gathered since the last write, but for events."""
 
     def __init__(self) -> None:
-        self.events: list[Event] = []
         self.materializations: list[Materialization] = []
         self.sources: dict[str, str] = {}
         self.claimed: set[str] = set()
@@ -38,9 +37,6 @@ class _Batch:
             if shared is not None:
                 shared.add(aliases=[alias for _, *alias in self.aliases])
             self.aliases = []
-        if self.events:
-            store.add_events(self.events)
-            self.events = []
 
 
 class Recorder:
@@ -62,25 +58,16 @@ class Recorder:
         self._listen = listen
         self._shared = shared
         self.events: list[Event] = []
+        self._written = 0
+        """How many of the events have been."""
         self._batch = _Batch()
         self._gathering = Lock()
         self._writing = Lock()
         self._written_at = monotonic()
 
-    def event(self, event: Event) -> None:
-        """Tell and keep an event."""
-        self.events.append(event)
-        if self._store is not None:
-            with self._gathering:
-                self._batch.events.append(event)
-        self._listen(event)
-
-    def events_at_once(self, events: Sequence[Event]) -> None:
+    def tell(self, *events: Event) -> None:
         """Tell and keep events, in order."""
-        self.events += events
-        if self._store is not None:
-            with self._gathering:
-                self._batch.events += events
+        self.events.extend(events)
         for event in events:
             self._listen(event)
 
@@ -129,16 +116,22 @@ class Recorder:
             try:
                 if self._store is not None:
                     batch.write(self._store, self._shared)
+                    self._write_events(self._store)
             except BaseException:
                 self._put_back(batch)
                 raise
             finally:
                 self._written_at = monotonic()
 
+    def _write_events(self, store: RunStore) -> None:
+        events = self.events[self._written :]
+        if events:
+            store.add_events(events)
+            self._written += len(events)
+
     def _put_back(self, batch: _Batch) -> None:
         with self._gathering:
             later, self._batch = self._batch, batch
-            batch.events += later.events
             batch.materializations += later.materializations
             batch.sources.update(later.sources)
             batch.claimed |= later.claimed

@@ -75,8 +75,8 @@ def carry_out(
     recorder = Recorder(store, listen, telling)
     if store is not None and not plan.is_null:
         store.add_run(replace(record, steps=_steps(plan, dict.fromkeys(plan.steps, ""))))
-    recorder.event(Event(EventType.RUN_START, record.run_id, record.started_at))
-    running = executor(recorder.event)
+    recorder.tell(Event(EventType.RUN_START, record.run_id, record.started_at))
+    running = executor(recorder.tell)
     claims = _claims(plan, store, recorder, record.run_id, storage.sharing if shared is not None else None)
     keeper = _keeper(recorder, claims) if claims is not None else None
     loop = RunLoop(
@@ -107,7 +107,7 @@ def carry_out(
             RunStatus.FAILURE: EventType.RUN_FAILURE,
             RunStatus.CANCELED: EventType.RUN_CANCELED,
         }[status]
-        recorder.event(Event(kind, record.run_id, ended.ended_at or 0.0))
+        recorder.tell(Event(kind, record.run_id, ended.ended_at or 0.0))
         if store is not None:
             if plan.aliases or not plan.is_null:
                 recorder.write()
@@ -156,7 +156,7 @@ def _claims(
         at = f"pid {claim.pid}" if claim.host == this_process().host else f"pid {claim.pid} on {host}"
         message = f"waits for run {claim.run_id} ({at}){named}"
         data = {"for_run": claim.run_id, "pid": claim.pid, "host": claim.host, "step": claim.step_key}
-        recorder.event(Event(EventType.STEP_WAITING, run_id, time(), key, message=message, data=data))
+        recorder.tell(Event(EventType.STEP_WAITING, run_id, time(), key, message=message, data=data))
 
     outer = CURRENT.get()
     shared = None

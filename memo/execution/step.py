@@ -100,7 +100,6 @@ class StepAttempt:
         self.storage = storage
         self.step: Step = environment.job.steps[task.step_key]
         self._emit = emit
-        self._watched = self._watch()
         outer = CURRENT.get()
         self.within: tuple[str, ...] = (task.run_id, *outer.within) if outer is not None else (task.run_id,)
         """The run, and those by whose steps it was started in this process."""
@@ -255,7 +254,7 @@ class StepAttempt:
         call = (context,) if op.takes_context else ()
         # Nothing is stored before the op has come to its end: what stands under its version must be what a run gives
         # that did not fail.
-        with self._watched:
+        with self._watch():
             for output in self._results(op.compute_fn(*call, **values)):
                 if output.output_name in given:
                     raise ExecutionError(f"gave the output {output.output_name!r} twice", where=self.step.where)

@@ -200,7 +200,7 @@ class _Adopting:
             status, outcome = RunStatus.SUCCESS, "success"
         except Exception as error:
             status, outcome = RunStatus.FAILURE, "failure"
-            self._recorder.event(
+            self._recorder.tell(
                 Event(EventType.STEP_FAILURE, self._run_id, time(), key, message=str(error), error=error_info(error))
             )
             raise
@@ -283,7 +283,7 @@ class _Adopting:
 
     def _event(self, kind: EventType, message: str = "", data: dict[str, Any] | None = None) -> None:
         key = None if kind.value.startswith("RUN_") else self._step.key
-        self._recorder.event(Event(kind, self._run_id, time(), key, message=message, data=data or {}))
+        self._recorder.tell(Event(kind, self._run_id, time(), key, message=message, data=data or {}))
 
 
 def _unheard(_event: Event) -> None:

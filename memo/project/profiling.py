@@ -62,15 +62,13 @@ def _as(name: str) -> Callable[..., tuple[str, str | None]]:
 def coordinator_seams(
     planned: Callable[[tuple[Any, ...], Any], None] | None = None,
     heard: Callable[[tuple[Any, ...], Any], None] | None = None,
-    heard_many: Callable[[tuple[Any, ...], Any], None] | None = None,
     received: Callable[[tuple[Any, ...], Any], None] | None = None,
 ) -> list[Seam]:
     """What is looked at in the process of the run.
 
     Args:
         planned: Told of every plan.
-        heard: Told of every event that happens by itself.
-        heard_many: Told of those that happen at once.
+        heard: Told of the events that happen.
         received: Told of the outcomes of steps that ran in workers.
     """
     workers = "memo.execution.multiprocess:MultiprocessExecutor"
@@ -86,8 +84,7 @@ def coordinator_seams(
         Seam("memo.project.preparing:plan_without_memoization", "plan", taken=planned),
         Seam("memo.execution.storage:StepStorage.stored", "storage check", _as("ask what is stored")),
         Seam("memo.execution.loop:RunLoop.run", "loop", _as("walk the plan")),
-        Seam("memo.execution.recording:Recorder.event", "telling", taken=heard),
-        Seam("memo.execution.recording:Recorder.events_at_once", "telling", taken=heard_many),
+        Seam("memo.execution.recording:Recorder.tell", "telling", taken=heard),
         Seam(f"{workers}.submit", "starting workers"),
         Seam(f"{workers}.outcomes", "waiting for workers", _as("wait for workers"), taken=received),
         Seam(f"{workers}.stop", "waiting for workers", _as("end workers"), taken=received),
@@ -134,12 +131,8 @@ class _Profile:
                 self.unheard.append((outcome.step_key, self.open.pop(outcome.step_key), perf_counter_ns()))
 
     def heard(self, args: tuple[Any, ...], _result: Any) -> None:
-        """Take an event."""
-        self._hear(args[1])
-
-    def heard_many(self, args: tuple[Any, ...], _result: Any) -> None:
-        """Take events that happened at once."""
-        for event in args[1]:
+        """Take events."""
+        for event in args[1:]:
             self._hear(event)
 
     def _hear(self, event: Event) -> None:
@@ -281,7 +274,7 @@ def profiled(path: str, command: str, home: Home) -> Generator[None]:
         family_member(IO_MANAGERS, "text")
         family_member(STRATEGIES, "source_hash")
     with spans.span("prepare the profile", "profile"):
-        seams = coordinator_seams(profile.planned, profile.heard, profile.heard_many, profile.received)
+        seams = coordinator_seams(profile.planned, profile.heard, profile.received)
         import_seams(seams)
     try:
         with profile.spans.gathering(seams):
