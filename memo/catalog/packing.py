@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, structs
 from msgspec.msgpack import Decoder, Encoder
 
-from memo.contracts.run_store import Recipe, RecipePart
+from memo.contracts.run_store import Recipe
 from memo.events import ErrorInfo, Event, EventType
 from memo.hashing import Hasher
 
@@ -25,10 +25,6 @@ _WORTH_COMPRESSING = 1024
 _SCALARS: Any = (bool, int, float, str, bytes)
 _DEEPEST = 50
 """Levels of nesting beyond which a value is kept as its repr."""
-
-
-class _KeptPart(RecipePart, frozen=True, array_like=True):
-    """A part as it is kept: by position."""
 
 
 class _KeptEvent(Struct, array_like=True, gc=False):
@@ -74,8 +70,8 @@ def _events() -> Decoder[list[_KeptEvent]]:
 
 
 @cache
-def _recipes() -> Decoder[tuple[str, tuple[_KeptPart, ...]]]:
-    return Decoder(tuple[str, tuple[_KeptPart, ...]])
+def _recipes() -> Decoder[Recipe]:
+    return Decoder(Recipe)
 
 
 def storable(text: str) -> str:
@@ -86,7 +82,7 @@ def storable(text: str) -> str:
 def _made_fit(value: Any, depth: int = 0) -> Any:
     """Rebuild a value from what msgpack can hold; whatever else there is becomes its repr."""
     if isinstance(value, Struct):
-        value = structs.asdict(value)
+        value = structs.astuple(value) if value.__struct_config__.array_like else structs.asdict(value)
     fit: Any
     if depth > _DEEPEST:
         fit = _shown(value)
@@ -182,7 +178,7 @@ def unpack_events(packed: bytes, run_id: str, step_key: str | None) -> list[Even
 
 def pack_recipe(recipe: Recipe) -> tuple[str, bytes]:
     """Turn a recipe into bytes, with their digest: the same for the same recipe."""
-    packed = _encoded((recipe.version, [structs.astuple(part) for part in recipe.parts]))
+    packed = _encoded(recipe)
     return _digest(packed), _closed(packed)
 
 
@@ -194,8 +190,7 @@ def _digest(packed: bytes) -> str:
 
 def unpack_recipe(packed: bytes) -> Recipe:
     """Read what `pack_recipe` made."""
-    version, parts = _recipes().decode(_opened(packed))
-    return Recipe(version, tuple([RecipePart(*structs.astuple(part)) for part in parts]))
+    return _recipes().decode(_opened(packed))
 
 
 class VersionSet:

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 
-class RecipePart(Struct, frozen=True):
+class RecipePart(Struct, frozen=True, array_like=True):
     """One named part of a step's version: what `memo why` compares.
 
     Attributes:
@@ -56,7 +56,7 @@ class RecipePart(Struct, frozen=True):
     source_digest: str | None = None
 
 
-class Recipe(Struct, frozen=True):
+class Recipe(Struct, frozen=True, array_like=True):
     """Everything that a step's version was made of, by parts."""
 
     version: str
