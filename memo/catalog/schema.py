@@ -135,7 +135,7 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
             "CREATE INDEX recipes_by_version ON recipes (version)",
             # The version of every step of a run, once for all the runs in which they are the same.
             "CREATE TABLE version_sets (digest TEXT PRIMARY KEY, versions BLOB NOT NULL)",
-            "CREATE TABLE sources (digest TEXT PRIMARY KEY, text BLOB NOT NULL)",
+            "CREATE TABLE sources (digest TEXT PRIMARY KEY, text BLOB NOT NULL) WITHOUT ROWID",
             # What is outside, as it was when it was last looked at: files by absolute path, sources by name.
             """
             CREATE TABLE file_digests (

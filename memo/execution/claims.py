@@ -157,7 +157,7 @@ class Claims:
             None where the step is to run; the claim that it waits for, until `look` gives it back; or which run has
             made it meanwhile.
         """
-        if self._begin(version) and not shares:
+        if self.begin(version) and not shares:
             return None
         if next_up is not None and not shares and self._take_ahead(key, version, since, next_up):
             return None
@@ -186,7 +186,7 @@ class Claims:
         process = self._process = self._process or this_process()
         return Claim(version, self._run_id, key, process.host, process.pid, process.started, now + self._lease)
 
-    def _begin(self, version: str) -> bool:
+    def begin(self, version: str) -> bool:
         """Start a step that was claimed ahead; False where it was not, or may have been made by a step's own run."""
         with self._changing_ahead:
             if self._runs_known != Claims._runs:
@@ -218,7 +218,7 @@ class Claims:
             self._claimed_at = self._clock()
         if not self._mine:
             self._renew_at = now + self._lease / _RENEWALS
-        return self._begin(version)
+        return self.begin(version)
 
     def give_back_if_due(self) -> None:
         """Give back what was claimed ahead and should have started by now."""

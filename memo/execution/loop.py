@@ -16,11 +16,14 @@ from memo.planning import Reason, Verdict
 from memo.tags import PRIORITY_TAG, whole_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from types import ModuleType
 
-    from memo.contracts.executor import Executor, StepOutcome
+    from memo.contracts.executor import Address, Executor, StepOutcome
     from memo.contracts.run_store import History
     from memo.definition.job import JobDefinition
+    from memo.definition.source import Source
+    from memo.definition.step import Step
     from memo.execution.claims import Claims
     from memo.execution.recording import Recorder
     from memo.execution.storage import StepStorage
@@ -118,6 +121,20 @@ class RunLoop:
     def _order(self) -> dict[str, int]:
         """The place of every step in the plan."""
         return {key: index for index, key in enumerate(self.plan.steps)}
+
+    # What a run that has nothing to do never needs, and one that has needs for every step.
+
+    @cached_property
+    def _heap(self) -> ModuleType:
+        import heapq
+
+        return heapq
+
+    @cached_property
+    def _inputs_of(self) -> Callable[[Step, Mapping[str, Mapping[str, Address]], Mapping[Source, Any]], Any]:
+        from memo.execution.step import inputs_of
+
+        return inputs_of
 
     def run(self) -> None:
         """Walk the plan to its end.
@@ -239,9 +256,7 @@ class RunLoop:
         self._phase[key] = Phase.READY
         tags = step.tags
         priority = whole_number(tags, PRIORITY_TAG, 0, where=step.where) if PRIORITY_TAG in tags else 0
-        from heapq import heappush
-
-        heappush(self._ready, (-priority, self._order[key], key))
+        self._heap.heappush(self._ready, (-priority, self._order[key], key))
 
     def _demand(self, key: str) -> None:
         """Let a step run whose outputs are gone, because a step that runs reads them."""
@@ -287,10 +302,8 @@ class RunLoop:
     # Starting
 
     def _submit(self) -> None:
-        from heapq import heappop
-
         while self._ready and self.executor.free > 0:
-            _, _, key = heappop(self._ready)
+            _, _, key = self._heap.heappop(self._ready)
             if not self._let_run(key):
                 continue
             self._phase[key] = Phase.RUNNING
@@ -302,19 +315,21 @@ class RunLoop:
 
     def _let_run(self, key: str) -> bool:
         """Claim a step that other runs may want too. False where one of them is running it, or has made it."""
-        planned, step = self.plan.steps[key], self.job.steps[key]
-        if self.claims is None or planned.version is None or not self._may_be_wanted(key):
+        planned = self.plan.steps[key]
+        if self.claims is None or planned.version is None:
+            return True
+        shares = self.outputs.may_share(key)
+        if (not shares and self.claims.begin(planned.version)) or not self._may_be_wanted(key):
             return True
         while True:
             since = self._mark_of(key)
-            shares = self.outputs.may_share(key)
             answer = self.claims.take(key, planned.version, since, shares=shares, next_up=partial(self._next_up, since))
             if answer is None:
                 return not shares or since is None or not self._made_elsewhere(key, planned.version)
             if isinstance(answer, Claim):
                 self._phase[key] = Phase.HELD
                 return False
-            if self.storage.stored([(step, planned.version)])[0]:
+            if self.storage.stored([(self.job.steps[key], planned.version)])[0]:
                 self.outputs.reuse_made(key, planned.version)
                 self._reused_meanwhile(key, planned.version, f"run {answer.run_id}")
                 return False
@@ -352,8 +367,6 @@ class RunLoop:
         return True
 
     def _task(self, key: str) -> StepTask:
-        from memo.execution.step import inputs_of
-
         step = self.job.steps[key]
         planned = self.plan.steps[key]
         version = planned.version if planned.reason is not Reason.NOT_MEMOIZABLE else None
@@ -363,7 +376,7 @@ class RunLoop:
             self.run_id,
             key,
             self._attempt.get(key, 0),
-            inputs_of(step, self.outputs.addresses, self.plan.sources),
+            self._inputs_of(step, self.outputs.addresses, self.plan.sources),
             version,
             self.outputs.begin(key) if found is not None else None,
             found.op.version if found is not None else None,
@@ -391,10 +404,8 @@ class RunLoop:
         return max(0.0, min(times) - self.clock()) if times else None
 
     def _wake(self) -> None:
-        from heapq import heappop
-
         while self._resting and self._resting[0][0] <= self.clock():
-            _, key = heappop(self._resting)
+            _, key = self._heap.heappop(self._resting)
             self._phase[key] = Phase.TO_RUN
             self._to_advance.append(key)
         for key in self.claims.look() if self.claims is not None and self.claims.has_waiting else ():
@@ -468,9 +479,7 @@ class RunLoop:
             )
             self._attempt[key] = outcome.attempt + 1
             self._phase[key] = Phase.RESTING
-            from heapq import heappush
-
-            heappush(self._resting, (self.clock() + retry.after, key))
+            self._heap.heappush(self._resting, (self.clock() + retry.after, key))
             return
         data: dict[str, Any] = {"seconds": outcome.seconds}
         if retry.exhausted:

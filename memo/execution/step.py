@@ -67,8 +67,10 @@ def inputs_of(
         return SourceValue(sources[origin.source]) if type(origin) is FromSource else None
 
     found: dict[str, InputFrom] = {}
-    for name, origin in step.inputs.items():
-        if type(origin) is FromOutput or type(origin) is FromSource:
+    for name, origin in zip(step.op.input_names, step.origins, strict=True):
+        if type(origin) is FromOutput:
+            found[name] = InputFrom((addresses[origin.step][origin.output],))
+        elif type(origin) is FromSource:
             found[name] = InputFrom((member(origin),))
         elif type(origin) is FromList:
             found[name] = InputFrom(tuple([member(each) for each in origin.members]))
@@ -238,20 +240,11 @@ class StepAttempt:
     def _outputs(self) -> list[OutputRecord]:
         op = self.step.op
         values = self._inputs()
-        context = OpExecutionContext(
-            op_def=op,
-            op_config=self.environment.config.ops.get(self.step.key),
-            resources=self.scope.namespace(op.required_resource_keys, self.step),
-            step_key=self.step.key,
-            environment=self.environment,
-            retry_number=self.task.attempt,
-            tags=self.step.tags,
-            on_event=self.log_event,
-        )
+        context = self._context()
         given: dict[str, Output[Any]] = {}
         self._refuse_unreached()
         begun = perf_counter()
-        call = (context,) if op.takes_context else ()
+        call = (context,) if context is not None else ()
         # Nothing is stored before the op has come to its end: what stands under its version must be what a run gives
         # that did not fail.
         with self._watch():
@@ -278,6 +271,25 @@ class StepAttempt:
             else:
                 records.append(self.storage.skip(self.step, name, self.task))
         return records
+
+    def _context(self) -> OpExecutionContext | None:
+        """What the op is handed, where it takes it; the resources that it requires are made in any case."""
+        op = self.step.op
+        if not op.takes_context and not op.required_resource_keys:
+            return None
+        resources = self.scope.namespace(op.required_resource_keys, self.step)
+        if not op.takes_context:
+            return None
+        return OpExecutionContext(
+            op_def=op,
+            op_config=self.environment.config.ops.get(self.step.key),
+            resources=resources,
+            step_key=self.step.key,
+            environment=self.environment,
+            retry_number=self.task.attempt,
+            tags=self.step.tags,
+            on_event=self.log_event,
+        )
 
     def _guard_streams(self, given: dict[str, Output[Any]]) -> None:
         """Do around the batches of streams, which are made while they are stored, what is done around the op.
@@ -409,9 +421,10 @@ class StepAttempt:
                 where=self.step.where,
             )
 
-    def _hand_over(self, output: Output[Any], seconds: float, context: OpExecutionContext) -> OutputRecord:
+    def _hand_over(self, output: Output[Any], seconds: float, context: OpExecutionContext | None) -> OutputRecord:
         name, value = output.output_name, output.value
-        metadata = {**(context.get_output_metadata(name) or {}), **output.metadata}
+        added = context.get_output_metadata(name) if context is not None else None
+        metadata = {**added, **output.metadata} if added else dict(output.metadata)
         record = self.storage.store(
             self.step,
             name,
