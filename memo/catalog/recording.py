@@ -255,7 +255,7 @@ def add_materializations(
     if any_replacing:
         connection.executemany(_END_REPLACING, {(row[_VERSION],) for row, _ in rows.by_step.values()} - {(None,)})
     made = {(row[_VERSION], row[_RUN_ID]) for row, _ in rows.by_step.values() if row[_VERSION] is not None}
-    for version, run_id in made:
+    for version, run_id in made if changed else ():
         # Another run thought this one dead and ran the version too: whose outputs stand there, nobody knows.
         if version in changed and version in claimed and not is_still_its_own(connection, run_id, version):
             begin_replacing(connection, run_id, [version])
@@ -296,14 +296,17 @@ def _add_sources(connection: Connection, sources: Mapping[str, str]) -> None:
 
 def _note_replaced(connection: Connection, numbered: list[tuple[int, tuple[Row, list[Row]]]]) -> set[str]:
     """Note which versions get another content than they had: what was equal to the old one no longer is."""
+    versions = [row[_VERSION] for _, (row, _) in numbered if row[_VERSION] is not None]
+    before = content_digests(connection, versions)
+    # A version that was known as equal to another had that one's content.
+    equal = aliases(connection, versions)
+    if not before and not equal:
+        return set()
     after = {
         row[_VERSION]: (number, {output[_OUTPUT_NAME]: output[_CONTENT_DIGEST] for output in outputs})
         for number, (row, outputs) in numbered
-        if row[_VERSION] is not None
+        if row[_VERSION] in before or row[_VERSION] in equal
     }
-    before = content_digests(connection, list(after))
-    # A version that was known as equal to another had that one's content.
-    equal = aliases(connection, list(after))
     contents = content_digests(connection, list(equal.values()))
     before |= {version: contents[stored] for version, stored in equal.items() if stored in contents}
     changed = {version for version, held in before.items() if held != after[version][1]}

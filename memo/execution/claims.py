@@ -42,7 +42,7 @@ _SLOWER = 1.5
 """Seconds between two looks at what others run, here and in other homes, and how they grow."""
 
 _AHEAD_SECONDS = 0.05
-_MOST_AHEAD = 100
+_MOST_AHEAD = 250
 """For how long steps are claimed before they start, and how many at most."""
 
 _WORTH_TELLING = 0.2

@@ -53,6 +53,8 @@ def kept_at(logs_dir: str, step_key: str, kind: str) -> str:
 class _Tee:
     """A stream that also writes to a file, which is made at the first write."""
 
+    __slots__ = ("_file", "_place", "_stream")
+
     def __init__(self, stream: Any, logs_dir: str, step_key: str, kind: str) -> None:
         self._stream = stream
         self._place = (logs_dir, step_key, kind)
@@ -86,6 +88,8 @@ class KeptOutput:
     It keeps what goes through ``sys.stdout`` and ``sys.stderr`` of this process. What a program started by the op
     writes is kept by the workers of the multiprocess executor, whose file descriptors are the files themselves.
     """
+
+    __slots__ = ("_before", "_logs_dir", "_step_key", "_tees")
 
     def __init__(self, logs_dir: str | None, step_key: str) -> None:
         self._logs_dir = logs_dir

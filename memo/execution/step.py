@@ -172,7 +172,8 @@ class StepAttempt:
     def event(self, kind: EventType, message: str = "", data: dict[str, Any] | None = None) -> None:
         """Tell that something happened."""
         message = message if type(message) is str else str(message)
-        self._emit(Event(kind, self.task.run_id, time(), self.task.step_key, self.task.attempt, message, data or {}))
+        task = self.task
+        self._emit(Event(kind, task.run_id, time(), task.step_key, task.attempt, message, data or {}))
 
     def log_event(self, message: str, data: dict[str, Any]) -> None:
         """Tell what the user's code wants kept."""
