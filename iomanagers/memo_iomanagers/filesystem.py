@@ -30,13 +30,11 @@ from typing import TYPE_CHECKING, Any
 from memo.contracts.inventory import InventoryIOManager
 from memo.errors import InvocationError, StorageError, did_you_mean
 from memo_iomanagers.answering import Answers
-from memo_iomanagers.encodings import AUTO, NAMES, encoding_named
+from memo_iomanagers.encodings import AUTO, NAMES
 from memo_iomanagers.finding import Finder
 from memo_iomanagers.journal import Journal
-from memo_iomanagers.naming import manifest_path
 from memo_iomanagers.places import Place, place_at
 from memo_iomanagers.signing import SigningKey
-from memo_iomanagers.telling import lost, where_of
 
 if TYPE_CHECKING:
     import os
@@ -44,6 +42,7 @@ if TYPE_CHECKING:
 
     from memo.contracts.inventory import Inventory, StoredOutput, UnnamedFile
     from memo.contracts.io_manager import InputContext, OutputContext
+    from memo_iomanagers.loading import Loader
     from memo_iomanagers.storing import Storer
 
 __all__ = ["FsIOManager"]
@@ -97,6 +96,12 @@ class FsIOManager(InventoryIOManager):
 
         return Storer(self._place, self._journal, encoding=self._encoding, key=self._key, know=self._finder.know)
 
+    @cached_property
+    def _loader(self) -> Loader:
+        from memo_iomanagers.loading import Loader
+
+        return Loader(self._place, self._finder, signed=self._key is not None)
+
     def shares_between_processes(self) -> bool:
         """Whether other processes can load what this one stores; not from a ``memory://`` URL."""
         return self._place.shared
@@ -127,32 +132,7 @@ class FsIOManager(InventoryIOManager):
         output = context.upstream_output
         if output is None:
             raise InvocationError(f"the input {context.name!r} does not come from another step's output")
-        finder = self._finder
-        found = finder.follow(output, finder.open, set_aside=self._place.remote)
-        if found is None:
-            raise lost(output, f"is not stored, there is no {self._place.full_name(manifest_path(output))}")
-        raw, manifest, path, file = found
-        encoding = encoding_named(manifest.encoding)
-        with file:
-            stored = finder.stored(path, manifest, file)
-            try:
-                wrong = finder.differing(manifest, file, stored)
-            except OSError as error:
-                raise finder.not_read(output, path, error) from error
-            if wrong:
-                finder.set_aside(output, raw)
-                raise lost(output, f"{stored.name} {wrong}")
-            try:
-                return encoding.load(stored, manifest.form, context.dagster_type)
-            except MemoryError:
-                raise
-            except Exception as error:
-                is_lost, what = encoding.explain_load(stored, error)
-                if is_lost:
-                    if encoding.has_side_files:
-                        finder.set_aside(output, raw)  # what is wrong is in a file beside it
-                    raise lost(output, f"{stored.name} {what}") from error
-                raise StorageError(f"{stored.name} {what}", where=where_of(output)) from error
+        return self._loader.load(output, context.dagster_type)
 
     def has_output(self, context: OutputContext) -> bool:
         """Say whether the output is stored.

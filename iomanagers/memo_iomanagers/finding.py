@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from io import BytesIO
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from memo.errors import OutputLostError, StorageError
@@ -91,7 +90,7 @@ class Finder:
 
         Args:
             context: The output.
-            look: Given the path of the data file, and the manifest.
+            look: Given the path of the file that holds the data, and the manifest.
             set_aside: A manifest that is not whole, or whose data is gone.
 
         Returns:
@@ -118,9 +117,9 @@ class Finder:
                 if set_aside and not isinstance(error, UntrustedError):  # our key may be the wrong one
                     self.set_aside(context, raw)
                 raise
-            data = data_path(address, manifest.data)
+            data = path if manifest.value is not None else data_path(address, manifest.data)
             try:
-                return raw, manifest, data if manifest.value is None else path, look(data, manifest)
+                return raw, manifest, data, look(data, manifest)
             except NOT_THERE:
                 if raw == tried:
                     if set_aside:
@@ -153,10 +152,13 @@ class Finder:
         except ValueError as error:
             raise lost(context, f"{self._place.full_name(manifest_path(context))} {error}") from None
 
-    def open(self, path: str, manifest: Manifest) -> BufferedIOBase:
-        """Open the data; where there is a key, so that nobody can change it between its being hashed and read."""
+    def open(self, path: str, manifest: Manifest) -> BufferedIOBase | None:
+        """Open the data file, where there is one.
+
+        Where there is a key, so that nobody can change it between its being hashed and read.
+        """
         if manifest.value is not None:
-            return BytesIO(manifest.value)
+            return None
         file = self._place.open(path, manifest.size)
         if self._key is None:
             return file
@@ -164,17 +166,8 @@ class Finder:
 
         return private(file)
 
-    def stored(self, path: str, manifest: Manifest, file: BufferedIOBase) -> Stored:
-        """Give what encodings read of an open data file."""
-        from memo_iomanagers.stored import Stored
-
-        few = None if manifest.value is None else bytearray(manifest.value)
-        return Stored(self._place, path, file, manifest.size, signed=self._key is not None, few=few)
-
     def differing(self, manifest: Manifest, file: BufferedIOBase, stored: Stored) -> str | None:
         """Say in what an open data file is not what its manifest tells, as the end of a sentence."""
-        if manifest.value is not None:
-            return None  # it is a part of a manifest that is whole
         size = file.seek(0, os.SEEK_END)
         if size != manifest.size:
             return _other_size(size, manifest)
@@ -215,11 +208,13 @@ class Finder:
 
     def _missing_beside(self, context: OutputContext, manifest: Manifest) -> str | None:
         """Say what is missing of the files beside a data file, which lists them."""
-        path = data_of(context, manifest)
+        from memo_iomanagers.stored import stored_as
+
+        path, signed = data_of(context, manifest), self._key is not None
         try:
-            with self.open(path, manifest) as file:
-                stored = self.stored(path, manifest, file)
-                wrong = None if self._key is None else _other_than_signed(manifest, stored)
+            with self.open(path, manifest) or nullcontext() as file:
+                stored = stored_as(manifest, self._place, path, file, signed=signed)
+                wrong = _other_than_signed(manifest, stored) if signed else None
                 return wrong or encoding_named(manifest.encoding).lost(stored)
         except OSError as error:
             return f"could not be read: {reason(error)}"

@@ -11,16 +11,17 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from memo.hashing import Hasher
+from memo.hashing import Hasher, bytes_digest
 from memo_iomanagers.naming import SIDE
 from memo_iomanagers.places import SMALL
 
 if TYPE_CHECKING:
     from io import BufferedIOBase
 
+    from memo_iomanagers.manifest import Manifest
     from memo_iomanagers.places import Place
 
-__all__ = ["Stored", "digest_of", "new_sha256", "private", "sha256_of"]
+__all__ = ["Stored", "digest_of", "new_sha256", "private", "sha256_of", "stored_as"]
 
 _CHUNK = 512 * 1024
 """Bytes hashed at a time: little enough to stay in the processor's cache."""
@@ -33,7 +34,6 @@ class Stored:
         place: Where it lies.
         path: Its path there.
         file: It, open. Whoever opened it closes it.
-        few: All of its bytes, where they are at hand: the file is then not read.
 
     Attributes:
         size: In bytes.
@@ -42,20 +42,11 @@ class Stored:
 
     __slots__ = ("_few", "_file", "_path", "_place", "signed", "size")
 
-    def __init__(
-        self,
-        place: Place,
-        path: str,
-        file: BufferedIOBase,
-        size: int,
-        *,
-        signed: bool = False,
-        few: bytearray | None = None,
-    ) -> None:
+    def __init__(self, place: Place, path: str, file: BufferedIOBase, size: int, *, signed: bool = False) -> None:
         self._place = place
         self._path = path
         self._file = file
-        self._few = few
+        self._few: bytearray | None = None
         self.size = size
         self.signed = signed
 
@@ -134,6 +125,64 @@ class Stored:
             return mmap(descriptor, self.size, access=ACCESS_COPY if private else ACCESS_READ)
         except OSError:  # some file systems have no maps, and some machines no address space to promise
             return None
+
+
+class _Held(Stored):
+    """What takes the place of a data file: a value that stands in its manifest.
+
+    Args:
+        place: Where it lies.
+        path: The manifest's path there.
+        value: The bytes.
+        signed: Whether they are what a key has signed.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, place: Place, path: str, value: bytes, *, signed: bool) -> None:
+        self._place = place
+        self._path = path
+        self._value = value
+        self.size = len(value)
+        self.signed = signed
+
+    def digest(self) -> str:
+        """The digest of the bytes."""
+        return bytes_digest(self._value)
+
+    def sha256(self) -> str:
+        """The SHA-256 of the bytes."""
+        hasher = new_sha256()
+        hasher.update(self._value)
+        return str(hasher.hexdigest())
+
+    def buffer(self) -> Any:
+        """The bytes, to be changed by whoever gets them and by nobody else."""
+        return bytearray(self._value)
+
+    def read_only(self) -> Any:
+        """The bytes, not to be changed."""
+        return self._value
+
+    def read(self) -> bytes:
+        """The bytes."""
+        return self._value
+
+
+def stored_as(manifest: Manifest, place: Place, path: str, file: BufferedIOBase | None, *, signed: bool) -> Stored:
+    """Give what encodings read of an output.
+
+    Args:
+        manifest: Of the output.
+        place: Where it lies.
+        path: The path there of the file that holds the data.
+        file: That file, open; None where it is the manifest.
+        signed: Whether it is what a key has signed.
+    """
+    if manifest.value is not None:
+        return _Held(place, path, manifest.value, signed=signed)
+    assert file is not None
+    return Stored(place, path, file, manifest.size, signed=signed)
 
 
 def digest_of(file: BufferedIOBase, size: int) -> tuple[int, str]:

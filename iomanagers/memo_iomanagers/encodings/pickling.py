@@ -11,6 +11,7 @@ The digest lets a reader see that a file is whole where it does not hash gigabyt
 
 from __future__ import annotations
 
+import pickle
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,6 @@ from memo_iomanagers.encodings.encoding import CannotEncodeError, Encoding, Writ
 from memo_iomanagers.encodings.tables import as_wanted
 
 if TYPE_CHECKING:
-    from pickle import PickleBuffer
-
     from memo_iomanagers.encodings.encoding import Writable
     from memo_iomanagers.stored import Stored
 
@@ -48,15 +47,13 @@ class PickleEncoding(Encoding):
 
     def dump(self, value: Any, file: Writable) -> Written:
         """Write a value as it is pickled; large buffers go to the file without being copied."""
-        import pickle
-
         if type(value) in _ATOMS:  # of which no buffer stands apart
             file.write(pickle.dumps(value, protocol=5))
             return Written()
         head = _Head(file)
-        buffers: list[PickleBuffer] = []
+        buffers: list[pickle.PickleBuffer] = []
 
-        def keep(buffer: PickleBuffer) -> bool:
+        def keep(buffer: pickle.PickleBuffer) -> bool:
             if buffer.raw().nbytes < _IN_BAND:
                 return True
             buffers.append(buffer)
@@ -79,8 +76,6 @@ class PickleEncoding(Encoding):
 
     def load(self, stored: Stored, form: str, wanted: object) -> Any:  # noqa: ARG002 - a pickle tells its type
         """Read the value back: its large buffers are those of the file, until they are changed."""
-        import pickle
-
         data = stored.buffer()
         if type(data) is bytearray and not data.endswith(_MARK):
             value = pickle.loads(data)  # noqa: S301 - the caller knows that they are what was stored
@@ -111,14 +106,12 @@ class _Head:
 
     def write(self, data: Any, /) -> None:
         if not isinstance(data, bytes):
-            from pickle import PickleBuffer
-
-            data = PickleBuffer(data).raw()
+            data = pickle.PickleBuffer(data).raw()
         self._file.write(data)
         self.hasher.write(data)
 
 
-def _append(head: _Head, buffers: list[PickleBuffer], file: Writable) -> None:
+def _append(head: _Head, buffers: list[pickle.PickleBuffer], file: Writable) -> None:
     length = end = head.hasher.size
     numbers = bytearray()
     for buffer in buffers:
@@ -141,13 +134,11 @@ def _parts(data: memoryview) -> tuple[memoryview, list[memoryview]]:
     """
     if bytes(data[-len(_MARK) :]) != _MARK:
         return data, []
-    from pickle import UnpicklingError
-
     length, count, digest, _ = _END.unpack(data[-_END.size :])
     table = data[: -_END.size][-16 * count :]
     hasher = Hasher()
     hasher.write(data[:length])
     hasher.write(table)
     if len(table) != 16 * count or hasher.hexdigest().encode() != digest:
-        raise UnpicklingError("its end does not belong to its beginning")
+        raise pickle.UnpicklingError("its end does not belong to its beginning")
     return data[:length], [data[start : start + size] for start, size in struct.iter_unpack("<QQ", table)]
