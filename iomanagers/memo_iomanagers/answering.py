@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from memo.errors import OutputLostError, StorageError
 from memo_iomanagers.finding import UntrustedError
-from memo_iomanagers.naming import address_of, is_named, manifest_path
-from memo_iomanagers.places import reason
+from memo_iomanagers.naming import VERSIONED, address_of, is_named, manifest_path
+from memo_iomanagers.places import NOT_THERE, reason
 from memo_iomanagers.signing import Untrusted
 
 if TYPE_CHECKING:
@@ -52,15 +52,26 @@ class Answers:
         return [None if manifest is None else manifest.provenance.content_digest for manifest in found]
 
     def _here(self, contexts: Sequence[OutputContext]) -> Iterator[Manifest | None]:
+        is_new = self._is_new()
         with self._untrusted.together():
             for context in contexts:
                 manifest = None
                 try:
-                    if is_named(context):
+                    if is_named(context) and not (is_new and context.version is not None):
                         manifest = self._finder.whole(context)
                 except StorageError as error:
                     self._warn(context, error)
                 yield manifest
+
+    def _is_new(self) -> bool:
+        """Whether nothing was ever stored under a version: so one question tells of thousands."""
+        try:
+            self._place.size(VERSIONED)
+        except NOT_THERE:
+            return True
+        except OSError:
+            return False  # then each says what is wrong
+        return False
 
     def _far_away(self, contexts: Sequence[OutputContext]) -> list[Manifest | None]:
         try:

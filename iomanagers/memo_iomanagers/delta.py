@@ -131,7 +131,7 @@ class DeltaIOManager(TableIOManager):
         sink = self._write(f"{name}/{data}", incoming, where)
         try:
             stored = incoming.stored_as(name)
-            added = (data, sink.hasher.size, stored.row_count)
+            added = (data, sink.size, stored.row_count)
             version = self._commit(context, folder, incoming.columns.schema, added, stored.digest)
         except StorageError:
             sink.abandon()

@@ -228,7 +228,8 @@ class Finder:
         with suppress(Exception):
             if self._place.read(path) == seen:
                 aside = aside_of(path)
-                with self._journal.storing(path, aside):
+                with self._journal.storing(path) as storing:
+                    storing.note(aside)
                     self._place.put(f"{path}.damaged", seen, aside=aside)
                 self._place.remove(path)
 

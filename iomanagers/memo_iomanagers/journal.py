@@ -12,7 +12,7 @@ import os
 from contextlib import suppress
 from stat import S_ISREG
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from msgspec import DecodeError
 from msgspec.json import Decoder, Encoder
@@ -22,11 +22,10 @@ from memo_iomanagers.places import NOT_THERE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from contextlib import AbstractContextManager
 
     from memo_iomanagers.places import Place
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "Storing"]
 
 _FOLDER = "writing"
 _LONGEST = 64 * 1024
@@ -55,24 +54,16 @@ class Journal:
         self._own: dict[int, _Own] = {}
         """By process: one that came over in a fork is the parent's."""
 
-    def storing(self, manifest: str, *files: str) -> AbstractContextManager[None]:
-        """Note files before they are written.
+    def storing(self, manifest: str) -> Storing:
+        """Begin to store an output.
 
         Args:
-            manifest: That makes them count: those that it names in the end stay.
-            files: Names that nothing else has or had, relative to the place. What lies in the folder of a file's
-                side files goes with it.
-
-        Returns:
-            A block to write them in, which removes them where it is left by an exception.
+            manifest: That makes its files count: those that it names in the end stay.
 
         Raises:
-            OSError: The journal cannot be written.
+            OSError: The journal cannot be made.
         """
-        own = self._journal_of_this_process()
-        if own is not None:
-            own.begin((manifest, files))
-        return _Noted(self._place, own, manifest, files)
+        return Storing(self._place, self._journal_of_this_process(), manifest)
 
     def replacing(self, manifest: str, former: str) -> None:
         """Note the file that a manifest names, and will no longer; only while its output is being stored."""
@@ -131,27 +122,40 @@ class Journal:
         return own
 
 
-class _Noted:
-    """A block in which files are written that are noted: they go where it is left by an exception."""
+class Storing:
+    """A block in which files are noted and then written: they go where it is left by an exception."""
 
     __slots__ = ("_files", "_manifest", "_own", "_place")
 
-    def __init__(self, place: Place, own: _Own | None, manifest: str, files: tuple[str, ...]) -> None:
+    def __init__(self, place: Place, own: _Own | None, manifest: str) -> None:
         self._place = place
         self._own = own
         self._manifest = manifest
-        self._files = files
+        self._files: tuple[str, ...] = ()
 
-    def __enter__(self) -> None:
-        pass
+    def note(self, *files: str) -> None:
+        """Note files before they are written.
+
+        Args:
+            files: Names that nothing else has or had, relative to the place. What lies in the folder of a file's
+                side files goes with it.
+
+        Raises:
+            OSError: The journal cannot be written.
+        """
+        if self._own is not None:
+            self._own.begin((self._manifest, files), is_first=not self._files)
+        self._files += files
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, kind: object, *exc: object) -> None:
-        if kind is None:
-            if self._own is not None:
-                self._own.finish(self._manifest)
+        if not self._files:
             return
-        with suppress(Exception):  # then it stays noted, for the next run
-            _settle(self._place, self._manifest, self._files)
+        with suppress(Exception):  # then they stay noted, for the next run
+            if kind is not None:
+                _settle(self._place, self._manifest, self._files)
             if self._own is not None:
                 self._own.finish(self._manifest)
 
@@ -182,19 +186,20 @@ class _Own:
                 raise
             os.close(self._descriptor)
 
-    def begin(self, line: _Line) -> None:
+    def begin(self, line: _Line, *, is_first: bool) -> None:
         with self._lock:
             if not self._unfinished and self._size > _LONGEST:
                 os.ftruncate(self._descriptor, 0)
                 self._size = 0
             self.write(line)
-            self._unfinished.append(line[0])
+            if is_first:
+                self._unfinished.append(line[0])
 
     def write(self, line: _Line) -> None:
         rest = b"\n%b\n" % _encode(line)  # set off from one before it that a full disk cut short
         self._size += len(rest)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+        while (written := os.write(self._descriptor, rest)) < len(rest):
+            rest = rest[written:]
 
     def finish(self, manifest: str) -> None:
         self._unfinished.remove(manifest)

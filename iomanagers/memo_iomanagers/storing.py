@@ -68,11 +68,11 @@ class Storer:
         name = f"{address.rpartition('/')[2]}.{drawn()}.{encoding.suffix}"
         data, aside = data_path(address, name), aside_of(path)
         try:
-            noted = self._journal.storing(path, data, aside)
+            storing = self._journal.storing(path)
         except Exception as error:
             raise self._not_written(context, data, error) from error
-        with noted:
-            sink, written, seal = self._write(context, data, encoding, obj)
+        with storing:
+            sink, written, seal = self._write(context, data, encoding, obj, lambda: storing.note(data, aside))
             if written.content_digest is not None:
                 context.provenance = replace(context.provenance, content_digest=written.content_digest)
             manifest = manifests.manifest_of(
@@ -80,13 +80,15 @@ class Storer:
                 encoding=encoding.name,
                 form=written.form,
                 data=name,
-                size=sink.hasher.size,
-                digest=sink.hasher.hexdigest(),
+                size=sink.size,
+                digest=sink.digest(),
                 mtime_ns=seal,
-                sha256=None if sink.sha256 is None else sink.sha256.hexdigest(),
+                sha256=sink.sha256(),
                 value=None if sink.kept is None else bytes(sink.kept),
             )
             try:
+                if sink.kept is not None:
+                    storing.note(aside)
                 former = self._put(context, address, manifest, aside=aside)
             except Exception as error:
                 raise self._not_written(context, data, error) from error
@@ -118,7 +120,7 @@ class Storer:
         return encoding
 
     def _write(
-        self, context: OutputContext, path: str, encoding: Encoding, obj: object
+        self, context: OutputContext, path: str, encoding: Encoding, obj: object, begin: Callable[[], None]
     ) -> tuple[Sink, Written, int | None]:
         """Write the data and hash it in the same pass; nothing stays behind where that fails.
 
@@ -127,12 +129,12 @@ class Storer:
         """
         try:
             at_most = LARGEST_VALUE if encoding.is_for_memo else -1
-            sink = Sink(self._place, path, signed=self._key is not None, at_most=at_most)
+            sink = Sink(self._place, path, signed=self._key is not None, at_most=at_most, begin=begin)
         except Exception as error:
             raise self._not_written(context, path, error) from error
         try:
             written = encoding.dump(obj, sink)
-            if sink.hasher.size < SMALL:
+            if sink.size < SMALL:
                 sink.close()
                 return sink, written, None
             return sink, written, sink.end()[3]

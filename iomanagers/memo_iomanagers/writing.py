@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from memo.hashing import Hasher
+from memo.hashing import Hasher, bytes_digest
 from memo_iomanagers.encodings import encoding_named
 from memo_iomanagers.naming import SIDE
 from memo_iomanagers.stored import new_sha256
 
 if TYPE_CHECKING:
-    from memo_iomanagers.places import Place
+    from collections.abc import Callable
+
+    from memo_iomanagers.places import Place, WritableFile
 
 __all__ = ["Nowhere", "Sink", "remove_data"]
 
@@ -22,26 +24,33 @@ class Sink:
     """A new file whose content is hashed as it is written.
 
     Attributes:
-        hasher: Of what was written.
         error: What the place raised, which is no fault of the value.
-        sha256: Of what was written, where it is to be signed; None otherwise.
         kept: What was written, as long as it is few enough bytes to need no file; None where there is one.
     """
 
     __slots__ = (
         "_at_most",
+        "_begin",
         "_file",
+        "_hasher",
         "_path",
         "_place",
+        "_sha256",
         "_sides",
         "closed",
         "error",
-        "hasher",
         "kept",
-        "sha256",
     )
 
-    def __init__(self, place: Place, path: str, *, signed: bool = False, at_most: int = -1) -> None:
+    def __init__(
+        self,
+        place: Place,
+        path: str,
+        *,
+        signed: bool = False,
+        at_most: int = -1,
+        begin: Callable[[], object] | None = None,
+    ) -> None:
         """Begin it.
 
         Args:
@@ -49,17 +58,40 @@ class Sink:
             path: Its name there.
             signed: Whether it is to be signed.
             at_most: Bytes up to which no file is made.
+            begin: Called before a file is made.
         """
         self._place = place
         self._path = path
         self._at_most = at_most
-        self.kept: bytearray | None = None if at_most < 0 else bytearray()
-        self._file = place.create(path) if self.kept is None else None
+        self._begin = begin
+        self._hasher = Hasher()
+        self._sha256 = new_sha256() if signed else None
+        self._file: WritableFile | None = None
         self._sides: list[Sink] = []
-        self.hasher = Hasher()
+        self.kept: bytearray | None = None
         self.error: Exception | None = None
         self.closed = False
-        self.sha256 = new_sha256() if signed else None
+        if at_most < 0:
+            self._file = self._created()
+        else:
+            self.kept = bytearray()
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._hasher.size if self.kept is None else len(self.kept)
+
+    def digest(self) -> str:
+        """The digest of everything written so far."""
+        return self._hasher.hexdigest() if self.kept is None else bytes_digest(self.kept)
+
+    def sha256(self) -> str | None:
+        """The SHA-256 of everything written so far, where it is to be signed; None otherwise."""
+        if self._sha256 is None:
+            return None
+        digest = self._sha256.copy()
+        digest.update(self.kept or b"")
+        return str(digest.hexdigest())
 
     @property
     def folder(self) -> str | None:
@@ -79,21 +111,28 @@ class Sink:
         return len(view)
 
     def _append(self, data: bytes | memoryview) -> None:
-        self.hasher.write(data)
-        if self.sha256 is not None:
-            self.sha256.update(data)
-        if self.kept is not None and self.hasher.size <= self._at_most:
-            self.kept += data
-            return
+        if self.kept is not None:
+            if len(self.kept) + len(data) <= self._at_most:
+                self.kept += data  # hashed when it is known to be all
+                return
+            kept, self.kept = bytes(self.kept), None
+            if kept:
+                self._append(kept)
+        self._hasher.write(data)
+        if self._sha256 is not None:
+            self._sha256.update(data)
         try:
             if self._file is None:
-                self._file = self._place.create(self._path)
-                self._file.write(bytes(self.kept or b""))
-                self.kept = None
+                self._file = self._created()
             self._file.write(data)
         except Exception as error:
             self.error = error
             raise
+
+    def _created(self) -> WritableFile:
+        if self._begin is not None:
+            self._begin()
+        return self._place.create(self._path)
 
     def flush(self) -> None:
         """There is nothing that waits to be written."""
@@ -119,13 +158,12 @@ class Sink:
         except Exception as error:
             self.error = error
             raise
-        sha256 = "" if self.sha256 is None else self.sha256.hexdigest()
-        return self.hasher.size, self.hasher.hexdigest(), sha256, seal
+        return self.size, self.digest(), self.sha256() or "", seal
 
     def beside(self, name: str) -> Sink:
         """Begin a file that belongs to this one."""
         try:
-            side = Sink(self._place, f"{self._path}{SIDE}/{name}", signed=self.sha256 is not None)
+            side = Sink(self._place, f"{self._path}{SIDE}/{name}", signed=self._sha256 is not None)
         except Exception as error:
             self.error = error
             raise
