@@ -151,13 +151,16 @@ class Storing:
         return self
 
     def __exit__(self, kind: object, *exc: object) -> None:
-        if not self._files:
+        if kind is None:
+            self._end()
             return
         with suppress(Exception):  # then they stay noted, for the next run
-            if kind is not None:
-                _settle(self._place, self._manifest, self._files)
-            if self._own is not None:
-                self._own.finish(self._manifest)
+            _settle(self._place, self._manifest, self._files)
+            self._end()
+
+    def _end(self) -> None:
+        if self._own is not None and self._files:
+            self._own.finish(self._manifest)
 
 
 class _Own:

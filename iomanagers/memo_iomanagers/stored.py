@@ -152,9 +152,7 @@ class _Held(Stored):
 
     def sha256(self) -> str:
         """The SHA-256 of the bytes."""
-        hasher = new_sha256()
-        hasher.update(self._value)
-        return str(hasher.hexdigest())
+        return str(new_sha256(self._value).hexdigest())
 
     def buffer(self) -> Any:
         """The bytes, to be changed by whoever gets them and by nobody else."""
@@ -195,11 +193,11 @@ def digest_of(file: BufferedIOBase, size: int) -> tuple[int, str]:
     return hasher.size, hasher.hexdigest()
 
 
-def new_sha256() -> Any:
+def new_sha256(data: bytes | bytearray = b"") -> Any:
     """A hasher for what is signed: of those that no adversary can cheat, the one that processors know."""
     from hashlib import sha256
 
-    return sha256()
+    return sha256(data)
 
 
 def sha256_of(file: BufferedIOBase) -> str:

@@ -72,7 +72,8 @@ class Storer:
         except Exception as error:
             raise self._not_written(context, data, error) from error
         with storing:
-            sink, written, seal = self._write(context, data, encoding, obj, lambda: storing.note(data, aside))
+            sink, written, summed = self._write(context, data, encoding, obj, lambda: storing.note(data, aside))
+            size, digest, sha256, seal = summed
             if written.content_digest is not None:
                 context.provenance = replace(context.provenance, content_digest=written.content_digest)
             manifest = manifests.manifest_of(
@@ -80,10 +81,10 @@ class Storer:
                 encoding=encoding.name,
                 form=written.form,
                 data=name,
-                size=sink.size,
-                digest=sink.digest(),
+                size=size,
+                digest=digest,
                 mtime_ns=seal,
-                sha256=sink.sha256(),
+                sha256=sha256 or None,
                 value=None if sink.kept is None else bytes(sink.kept),
             )
             try:
@@ -94,10 +95,9 @@ class Storer:
                 raise self._not_written(context, data, error) from error
             if former is not None and former.value is None and former.data != manifest.data:
                 remove_data(self._place, data_of(context, former), former.encoding)
-        size = manifest.size + written.bytes_beside
         content = context.provenance.content_digest
         name = self._place.full_name(data if manifest.value is None else path)
-        context.report_stored(StoredValue(name, size, manifest.digest, content))
+        context.report_stored(StoredValue(name, size + written.bytes_beside, digest, content))
 
     def content_digest_of(self, obj: Any) -> str | None:
         """The digest of the content that `store` would find; None where the encoding has none to tell of its own."""
@@ -121,11 +121,12 @@ class Storer:
 
     def _write(
         self, context: OutputContext, path: str, encoding: Encoding, obj: object, begin: Callable[[], None]
-    ) -> tuple[Sink, Written, int | None]:
+    ) -> tuple[Sink, Written, tuple[int, str, str, int | None]]:
         """Write the data and hash it in the same pass; nothing stays behind where that fails.
 
         Returns:
-            The file, or what is kept in its place; what is to be known of it; its seal where it is large.
+            The file, or what is kept in its place; what is to be known of it; what `Sink.end` gives, with a seal
+            where it is large.
         """
         try:
             at_most = LARGEST_VALUE if encoding.is_for_memo else -1
@@ -134,10 +135,7 @@ class Storer:
             raise self._not_written(context, path, error) from error
         try:
             written = encoding.dump(obj, sink)
-            if sink.size < SMALL:
-                sink.close()
-                return sink, written, None
-            return sink, written, sink.end()[3]
+            return sink, written, sink.end(smallest=SMALL)
         except BaseException as error:
             sink.abandon()
             failure = sink.failure()

@@ -81,18 +81,6 @@ class Sink:
         """Bytes written so far."""
         return self._hasher.size if self.kept is None else len(self.kept)
 
-    def digest(self) -> str:
-        """The digest of everything written so far."""
-        return self._hasher.hexdigest() if self.kept is None else bytes_digest(self.kept)
-
-    def sha256(self) -> str | None:
-        """The SHA-256 of everything written so far, where it is to be signed; None otherwise."""
-        if self._sha256 is None:
-            return None
-        digest = self._sha256.copy()
-        digest.update(self.kept or b"")
-        return str(digest.hexdigest())
-
     @property
     def folder(self) -> str | None:
         """Where files beside this one lie, where that is a folder of this machine."""
@@ -150,15 +138,29 @@ class Sink:
             self.error = error
             raise
 
-    def end(self, *, mode: int | None = None) -> tuple[int, str, str, int | None]:
-        """End the file and seal it; gives its size, its digest, its SHA-256 where it is signed, and its seal."""
+    def end(self, *, mode: int | None = None, smallest: int = 0) -> tuple[int, str, str, int | None]:
+        """End the file and seal it.
+
+        Args:
+            mode: Its permissions from now on.
+            smallest: Bytes from which on it is sealed.
+
+        Returns:
+            Its size, its digest, its SHA-256 where it is signed, and its seal.
+        """
+        kept = self.kept
+        if kept is not None:
+            sha256 = "" if self._sha256 is None else new_sha256(kept).hexdigest()
+            return len(kept), bytes_digest(kept), sha256, None
         self.close()
+        size = self._hasher.size
         try:
-            seal = self._place.seal(self._path, mode=mode)
+            seal = self._place.seal(self._path, mode=mode) if size >= smallest else None
         except Exception as error:
             self.error = error
             raise
-        return self.size, self.digest(), self.sha256() or "", seal
+        sha256 = "" if self._sha256 is None else self._sha256.hexdigest()
+        return size, self._hasher.hexdigest(), sha256, seal
 
     def beside(self, name: str) -> Sink:
         """Begin a file that belongs to this one."""

@@ -294,7 +294,8 @@ class StepStorage:
             OutputLostError: It is not whole, or gone.
         """
         out = producer.op.outs[address.output]
-        upstream = self.context(producer, address.output, out, version=address.version, run_id=address.run_id)
+        key = MARKERS if out.is_nothing else out.io_manager_key
+        upstream = self._context(key, producer, address.output, out, address.version, address.run_id)
         given = reader.op.ins[input_name] if reader else None
         key = (given.input_manager_key if given else None) or out.io_manager_key
         return self._load(key, upstream, reader, input_name)
@@ -304,20 +305,30 @@ class StepStorage:
         return self._load(key, None, reader, input_name)
 
     def _load(self, key: str, upstream: OutputContext | None, reader: Step | None, input_name: str) -> Any:
-        given = reader.op.ins[input_name] if reader else None
         manager: IOManager = self._scope.get(key)
-        context = InputContext(
-            input_name,
-            upstream,
-            step_key=reader.key if reader else None,
-            config=self._environment.config.input_configs.get((reader.key, input_name)) if reader else None,
-            metadata=given.metadata if given else {},
-            dagster_type=given.dagster_type if given else None,
-            op_def=reader.op if reader else None,
-            resources=self._resources_of(key),
-            resource_config=self._environment.config.resources.get(key),
-            job_name=self._environment.job.name,
-        )
+        environment = self._environment
+        config = environment.config
+        resources, resource_config = self._resources_of(key), config.resources.get(key)
+        job_name = environment.job.name
+        if reader is None:
+            context = InputContext(
+                input_name, upstream, resources=resources, resource_config=resource_config, job_name=job_name
+            )
+        else:
+            op = reader.op
+            given, configs = op.ins[input_name], config.input_configs
+            context = InputContext(
+                input_name,
+                upstream,
+                reader.key,
+                configs.get((reader.key, input_name)) if configs else None,
+                given.metadata,
+                given.dagster_type,
+                op,
+                resources,
+                resource_config,
+                job_name,
+            )
         return manager.load_input(context)
 
     def context(
@@ -335,18 +346,19 @@ class StepStorage:
     ) -> OutputContext:
         """One output of a step as IO managers see it."""
         key = MARKERS if marker or out.is_nothing else out.io_manager_key
-        context = self._context(key, step, name, out, version)
+        context = self._context(key, step, name, out, version, run_id)
         if marker and not out.is_nothing:
             context.name = name + ".marker"
-        context.run_id = run_id
         context.provenance = provenance
         context.on_event = on_event
         if task is not None:
             context.shares, context.replaces = task.shares, task.replaces
         return context
 
-    def _context(self, key: str, step: Step, name: str, out: Out, version: str | None) -> OutputContext:
-        """An output as it is seen without a run, by the IO manager of this key; planning makes one of every output."""
+    def _context(
+        self, key: str, step: Step, name: str, out: Out, version: str | None, run_id: str | None = None
+    ) -> OutputContext:
+        """An output as the IO manager of this key sees it; planning makes one of every output, without a run."""
         environment = self._environment
         config = environment.config
         configs = config.output_configs
@@ -354,6 +366,7 @@ class StepStorage:
             step.key,
             name,
             version,
+            run_id,
             config=configs.get((step.key, name)) if configs else None,
             metadata=out.metadata,
             dagster_type=out.dagster_type,
