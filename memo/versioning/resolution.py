@@ -20,10 +20,11 @@ from memo.definition.step import (
     FromValue,
 )
 from memo.errors import MemoError, VersionError
-from memo.hashing import UnencodableError, digest, named_digest, value_digest, values_digest
+from memo.hashing import UnencodableError, digest, joined_digest, named_digest, value_digest, values_digest
 from memo.versioning.recipes import shown_value
 from memo.versioning.stamps import Stamps
 from memo.versioning.versions import (
+    NO_RESOURCES,
     GivenValue,
     OpVersion,
     ReadSource,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from memo.definition.step import Step
 
 NO_CONFIG = value_digest(None)
+_SIZED_NO_CONFIG = f"{len(NO_CONFIG)}:{NO_CONFIG}"
+
 
 
 def resolve_versions(
@@ -113,7 +116,6 @@ class _Resolution:
         self.stamps = stamps
         self.accepted = accepted
         self.resources: dict[str, ResourceVersion] = {}
-        self.codes: dict[OpDefinition, CodeVersion] = {}
         self.besides: dict[OpDefinition | ResourceDefinition, tuple[CodeVersion, ...]] = {}
         self.ops: dict[OpDefinition, OpVersion] = {}
         self.found: dict[str, StepVersion] = {}
@@ -138,20 +140,24 @@ class _Resolution:
 
     def _op(self, step: Step, config: Any, environment: tuple[EnvironmentValue, ...]) -> OpVersion:
         version, code, besides = self.op_version(step)
-        _add_blind_spots(self.blind_spots, step.op.name, step.op, code, *besides)
+        if code.blind_spots or besides or step.op.ignore:
+            _add_blind_spots(self.blind_spots, step.op.name, step.op, code, *besides)
         if not step.op.required_resource_keys:
-            return OpVersion(version, version, code, config, {}, besides, environment)
+            return OpVersion(version, version, code, config, NO_RESOURCES, besides, environment)
         resources = {key: self.resource(key).version for key in sorted(step.op.required_resource_keys)}
         local_key = digest("local", version, named_digest("resources", resources.items()))
         return OpVersion(version, local_key, code, config, resources, besides, environment)
 
     def op_version(self, step: Step) -> tuple[str, CodeVersion, tuple[CodeVersion, ...]]:
         """The version of an op's code with its config, and those of the code and of what it depends on besides."""
+        op = step.op
         config = self.config.ops.get(step.key)
-        code = self.code_of(step.op, config)
-        besides = self.besides_of(step.op) if step.op.depends_on else ()
+        code = self.code_of(op, config)
+        if config is None and not op.depends_on and len(op.output_names) == 1:  # as most are
+            return joined_digest("op", f"{len(code.version)}:{code.version}{_SIZED_NO_CONFIG}"), code, ()
+        besides = self.besides_of(op) if op.depends_on else ()
         # Their order counts, because a tuple that is returned is read in it.
-        outputs = step.op.output_names if len(step.op.output_names) > 1 else ()
+        outputs = op.output_names if len(op.output_names) > 1 else ()
         own = code.version if not besides else digest("code", code.version, *[each.version for each in besides])
         return digest("op", own, self._value(config, lambda: f"{step.config_path}.config"), *outputs), code, besides
 
@@ -227,25 +233,18 @@ class _Resolution:
         return f"{source.output} {self.found[source.step].version}"
 
     def code_of(self, op: OpDefinition, config: Any) -> CodeVersion:
-        # One word for an op wherever it is placed: only its config, which a strategy may look at, can differ.
-        if config is None and op in self.codes:
-            return self.codes[op]
         if op.version is not None:
-            found = _declared(op.name, op.version)
-        else:
-            try:
-                word = self.strategy.get_op_version(OpVersionContext(op, config))
-            except (MemoError, KeyboardInterrupt):
-                raise
-            except BaseException as error:
-                raise VersionError(
-                    f"{type(self.strategy).__name__} failed on it: {type(error).__name__}: {error}",
-                    where=op.where,
-                ) from error
-            found = self._worded(word, op, "op")
-        if config is None:
-            self.codes[op] = found
-        return found
+            return _declared(op.name, op.version)
+        try:
+            word = self.strategy.get_op_version(OpVersionContext(op, config))
+        except (MemoError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise VersionError(
+                f"{type(self.strategy).__name__} failed on it: {type(error).__name__}: {error}",
+                where=op.where,
+            ) from error
+        return self._worded(word, op, "op")
 
     def _worded(self, word: str | CodeVersion | None, definition: Any, kind: str) -> CodeVersion:
         if isinstance(word, CodeVersion):
@@ -368,7 +367,7 @@ def _with_values(local_key: str, values: Iterable[tuple[str, Any]]) -> str:
 
 
 def _are_blind_spots(found: object) -> bool:
-    return isinstance(found, tuple) and all(isinstance(each, BlindSpot) for each in found)
+    return isinstance(found, tuple) and (not found or all(isinstance(each, BlindSpot) for each in found))
 
 
 def _add_blind_spots(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from memo.contracts.version_strategy import BlindSpot, CodeVersion
 from memo.definition.config_resolving import EnvironmentValue
@@ -57,6 +57,10 @@ class ResourceVersion(Struct, frozen=True):
     environment: tuple[EnvironmentValue, ...] = ()
 
 
+NO_RESOURCES: dict[str, str] = {}
+"""Of most ops, and never written to: one for each would be a sixth of what is kept of it."""
+
+
 class OpVersion(Struct, frozen=True, gc=False):
     """What an op brings to the versions of its steps: one for all places of an op that have no config.
 
@@ -75,7 +79,7 @@ class OpVersion(Struct, frozen=True, gc=False):
     local_key: str
     code: CodeVersion
     config: Any = None
-    resources: dict[str, str] = {}
+    resources: dict[str, str] = field(default_factory=lambda: NO_RESOURCES)
     besides: tuple[CodeVersion, ...] = ()
     environment: tuple[EnvironmentValue, ...] = ()
 

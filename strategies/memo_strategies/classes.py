@@ -48,7 +48,7 @@ _FIELD_FACTS = ("default", "default_factory", "init", "repr", "hash", "compare",
 def expand_class(graph: Graph, node: Node, cls: type) -> None:
     """A class: the user's by what it is made of, others by their name."""
     space = node.space = graph.space_of_class(cls)
-    node.name = f"{space.name}.{class_qualname(cls)}"
+    node.given_name = f"{space.name}.{class_qualname(cls)}"
     if counts_by_name(graph, cls, space):
         name = f"{class_module(cls)}.{class_qualname(cls)}"
         node.edges.extend(("", package) for package in space.packages)

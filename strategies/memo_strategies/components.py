@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from memo_strategies.graph import Node
 
+_NO_EDGES: list[tuple[str, Node]] = []
+"""Of what reaches nothing, once that is known: shared, and never written to."""
+
 
 def settle(root: Node, expand: Callable[[Node], None]) -> None:
     """Fill in ``full`` of every node that the root reaches.
@@ -52,7 +55,7 @@ def _is_hashed(node: Node) -> bool:
     reached = node.flags
     edges = node.edges
     if not edges:
-        node.reached, node.full = reached, node.own
+        node.reached, node.full, node.edges = reached, node.own, _NO_EDGES
         return True
     fulls: list[str] = []
     for _, child in edges:

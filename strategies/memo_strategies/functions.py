@@ -44,9 +44,8 @@ def expand_function(graph: Graph, node: Node, function: FunctionType) -> None:
     summary = node.summary = summarise(code, graph.cache)
     node.code = code
     node.kind = "function"
-    node.name = f"{space.name}.{code.co_qualname}"
     node.flags |= summary.flags
-    tokens = _names(graph, node, function, space, summary)
+    tokens = _names(graph, node, function, space, summary) if summary.holes else []
     if function.__closure__ or function.__defaults__ or function.__kwdefaults__ or function.__dict__:
         tokens += _surroundings(graph, node, function, summary.free)
     node.own = digest("function", summary.hash, *tokens) if tokens else summary.hash
@@ -130,8 +129,7 @@ def _cell(graph: Graph, node: Node, cell: CellType, name: str) -> str:
 def _expand_foreign(graph: Graph, node: Node, function: FunctionType) -> None:
     """A function of the standard library or of a distribution, which may hold functions of the user's."""
     assert node.space is not None
-    name = qualified_name(function)
-    node.name = name
+    name = node.given_name = qualified_name(function)
     tokens = [node.space.owner, name]
     node.edges.extend(("", package) for package in node.space.packages)
     if name == "functools.singledispatch.<locals>.wrapper":
@@ -166,7 +164,7 @@ def _holds_things_of_user(graph: Graph, function: FunctionType) -> bool:
 def expand_builtin(graph: Graph, node: Node, function: BuiltinFunctionType) -> None:
     """A function of compiled code, or a method of a value bound to it."""
     holder: Any = function.__self__
-    name = node.name = qualified_name(function)
+    name = node.given_name = qualified_name(function)
     if is_class(holder) and is_heap_type(holder):
         node.own = digest("of a class", function.__name__, graph.attach(node, holder))
     elif holder is None or is_module(holder) or is_class(holder):

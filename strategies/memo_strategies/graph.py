@@ -34,7 +34,7 @@ class Node(Struct, eq=False):
     Attributes:
         obj: The object, kept alive so that its id stays its own.
         kind: `function`, `class`, `module`, `package` or `value`; empty for what needs no part of its own.
-        name: Where the user finds it, for things that carry their own name; else edges name it.
+        given_name: Its `name`, but for functions of the user's.
         own: The hash of its own content, what it reaches left out.
         edges: What it reaches, in order, each with the name it has there, if any.
         full: The hash with all that is reached; empty until that is known.
@@ -50,7 +50,7 @@ class Node(Struct, eq=False):
 
     obj: Any
     kind: str = ""
-    name: str = ""
+    given_name: str = ""
     own: str = ""
     edges: list[tuple[str, Node]] = []
     full: str = ""
@@ -66,6 +66,14 @@ class Node(Struct, eq=False):
     inner: dict[int, int] | None = None
     index: int = 0
     low: int = 0
+
+    @property
+    def name(self) -> str:
+        """Where the user finds it, for things that carry their own name; else edges name it."""
+        if self.code is not None and self.space is not None:
+            # Put together when it is asked for, as it is of ops that run: nearly all nodes are functions.
+            return f"{self.space.name}.{self.code.co_qualname}"
+        return self.given_name
 
     def note(self, what: str, line: int | None = None) -> None:
         """Remember what could not be followed here."""
@@ -158,7 +166,7 @@ class Graph:
 
     def settled(self, obj: object) -> Node:
         """The node of an object with all that it reaches known and hashed."""
-        root = self.node(obj)
+        root = self._nodes.get(id(obj)) or self.node(obj)
         if not root.full:
             settle(root, self._expand)
         return root
@@ -180,9 +188,10 @@ class Graph:
 
     def _leave_out(self, node: Node) -> None:
         """Put something empty in place of what is to be ignored, by its own name or by that it is reached by."""
-        if node.name in self.ignored:
-            node.edges = [("", _ignored(node.name))]
-            node.own, node.kind, node.flags = "ignored", "", 0
+        name = node.name
+        if name in self.ignored:
+            node.edges = [("", _ignored(name))]
+            node.given_name, node.own, node.kind, node.flags = name, "ignored", "", 0
             node.notes = node.code = node.summary = None
         node.edges = [
             ("", _ignored(child.name if child.kind == "package" else label))
@@ -273,7 +282,7 @@ class Graph:
         if node is None:
             node = self._packages[distribution.name] = Node(distribution)
             node.kind = "package"
-            node.name = distribution.name
+            node.given_name = distribution.name
             node.own = digest("package", distribution.name, distribution.version)
             for name in distribution.requires:
                 required = installed.named(name)

@@ -35,7 +35,7 @@ def known_as(name: str) -> Node:
     found = _known.get(name)
     if found is None:
         hashed = digest("named", name)
-        found = _known[name] = Node(None, name=name, own=hashed, full=hashed, index=1)
+        found = _known[name] = Node(None, given_name=name, own=hashed, full=hashed, index=1)
     return found
 
 

@@ -28,7 +28,7 @@ def expand_module(graph: Graph, node: Node, module: object) -> None:
 def expand_space(graph: Graph, node: Node, space: Space) -> None:
     """Everything that a namespace holds, but for what says where it is."""
     node.space = space
-    node.name = space.name
+    node.given_name = space.name
     if space.owner != "user":
         node.edges.extend(("", package) for package in space.packages)
         node.own = digest("foreign module", space.module)

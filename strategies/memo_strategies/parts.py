@@ -5,6 +5,7 @@ They are made when somebody looks at them, from what was found out when the vers
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, overload
@@ -21,22 +22,24 @@ if TYPE_CHECKING:
     from memo_strategies.source_text import SourceTexts
 
 
+PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+"""The version of Python that counts."""
+
+
 class Parts(Sequence[CodePart]):
     """The parts of one version, in the order they are reached.
 
     Args:
-        starts: Where the walk begins.
+        starts: Where the walk begins; of most there is one.
         extras: What else counts, by what it is: its hash.
-        python: The version of Python.
         texts: Where source texts come from.
     """
 
-    __slots__ = ("_extras", "_made", "_python", "_starts", "_texts")
+    __slots__ = ("_extras", "_made", "_starts", "_texts")
 
-    def __init__(self, starts: tuple[Node, ...], extras: dict[str, str], python: str, texts: SourceTexts) -> None:
+    def __init__(self, starts: Node | tuple[Node, ...], extras: dict[str, str], texts: SourceTexts) -> None:
         self._starts = starts
         self._extras = extras
-        self._python = python
         self._texts = texts
         self._made: tuple[CodePart, ...] | None = None
 
@@ -60,8 +63,9 @@ class Parts(Sequence[CodePart]):
 
     def _parts(self) -> tuple[CodePart, ...]:
         if self._made is None:
-            found = [_python_part(self._python)]
-            found += [part for name, node in _named(self._starts) if (part := self._part(node, name)) is not None]
+            starts = self._starts if type(self._starts) is tuple else (self._starts,)
+            found = [_python_part()]
+            found += [part for name, node in _named(starts) if (part := self._part(node, name)) is not None]
             found += [CodePart("value", what, hashed) for what, hashed in self._extras.items()]
             self._made = tuple(_renamed(found))
         return self._made
@@ -91,9 +95,9 @@ class Parts(Sequence[CodePart]):
 
 
 @cache
-def _python_part(version: str) -> CodePart:
+def _python_part() -> CodePart:
     """The version of Python that runs, which is a part of every version."""
-    return CodePart("package", "python", digest("python", version), version)
+    return CodePart("package", "python", digest("python", PYTHON), PYTHON)
 
 
 def _named(starts: tuple[Node, ...]) -> list[tuple[str, Node]]:

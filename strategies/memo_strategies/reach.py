@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from memo.contracts.version_strategy import BlindSpot, CodeVersion
-from memo.hashing import digest
+from memo.hashing import digest, joined_digest
 from memo_strategies.code_objects import line_of
 from memo_strategies.dynamic import blind_spot
 from memo_strategies.flags import (
@@ -26,7 +25,7 @@ from memo_strategies.flags import (
 )
 from memo_strategies.functions import cells_of
 from memo_strategies.ordering import ordered
-from memo_strategies.parts import Parts
+from memo_strategies.parts import PYTHON, Parts
 from memo_strategies.reflection import reflected
 from memo_strategies.subclasses import add_subclasses
 from memo_strategies.walking import walk
@@ -41,14 +40,18 @@ if TYPE_CHECKING:
 _RECIPE = "1"
 """The number of this way of hashing: raised whenever the same code would get another hash."""
 
-_PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
-_SOURCE = f"source {_RECIPE} {_PYTHON}"
+_SOURCE = f"source {_RECIPE} {PYTHON}"
 
 _NO_EXTRAS: dict[str, str] = {}
 
 
 def version_of(graph: Graph, objects: Sequence[object], texts: SourceTexts) -> CodeVersion:
     """The version of all that is reached from some objects."""
+    if len(objects) == 1 and not graph.ignored:  # as most are, of the function of an op without config
+        root = graph.settled(objects[0])
+        if not root.reached & ~IDENTITY:
+            version = joined_digest(_SOURCE, f"{len(root.full)}:{root.full}")
+            return CodeVersion(version, Parts(root, _NO_EXTRAS, texts))
     starts = [graph.settled(obj) for obj in objects]
     found = _version_of(graph, starts, texts)
     if not graph.ignored:
@@ -87,7 +90,7 @@ def _joined(
         counted += [part for extra in extras.items() for part in extra]
     version = digest(_SOURCE, *counted)
     # Made when they are asked for: a plan that finds everything stored asks for none.
-    parts = Parts(tuple(starts), extras, _PYTHON, texts)
+    parts = Parts(starts[0] if len(starts) == 1 else tuple(starts), extras, texts)
     return CodeVersion(version, parts, blind_spots)
 
 

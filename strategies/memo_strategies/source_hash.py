@@ -118,6 +118,8 @@ class SourceHashVersionStrategy(VersionStrategy):
     def get_op_version(self, context: OpVersionContext) -> CodeVersion:
         """The version of an op's function."""
         definition = context.op_def
+        if context.op_config is None:
+            return self._version_of(definition.ignore, definition.compute_fn)
         return self._version_of(definition.ignore, definition.compute_fn, *classes_in(context.op_config))
 
     def get_resource_version(self, context: ResourceVersionContext) -> CodeVersion:
@@ -132,13 +134,19 @@ class SourceHashVersionStrategy(VersionStrategy):
             if self._graphs is None:
                 with self.planning():
                     return self._version_of(ignore, *objects)
-            names = _whole_names(ignore, objects[0]) if ignore else {}
-            ignored = frozenset(names) if names else _NOTHING
-            graph = self._graphs.get(ignored)
-            if graph is None:
-                graph = self._graphs[ignored] = Graph(expander_of, ignored, self._cache)
-            found = version_of(graph, objects, self._texts)
-            return replace(found, ignored=frozenset(names[each] for each in found.ignored)) if ignore else found
+            if not ignore:
+                graph = self._graphs.get(_NOTHING) or self._graph(self._graphs, _NOTHING)
+                return version_of(graph, objects, self._texts)
+            names = _whole_names(ignore, objects[0])
+            found = version_of(self._graph(self._graphs, frozenset(names)), objects, self._texts)
+            return replace(found, ignored=frozenset(names[each] for each in found.ignored))
+
+    def _graph(self, graphs: dict[frozenset[str], Graph], ignored: frozenset[str]) -> Graph:
+        """The graph of this plan in which these parts are left out."""
+        found = graphs.get(ignored)
+        if found is None:
+            found = graphs[ignored] = Graph(expander_of, ignored, self._cache)
+        return found
 
 
 def _count_as_old() -> None:
