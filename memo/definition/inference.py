@@ -20,17 +20,18 @@ if TYPE_CHECKING:
     from memo.definition.signature import Signature
 
 
-def inputs_of(signature: Signature, declared: Mapping[str, Any], where: Where) -> dict[str, In]:
+def inputs_of(signature: Signature, declared: Mapping[str, Any], where: Where) -> Mapping[str, In]:
     """Take an op's inputs from its arguments and from ``ins``; those of type Nothing last.
 
     Raises:
         DefinitionError: The two do not agree, or an input cannot be right.
     """
-    found: dict[str, In] = {}
     annotations, defaults = signature.annotations, signature.defaults
+    if not (annotations or defaults or declared):
+        return _plain_inputs(signature.names, where)
+    found: dict[str, In] = {}
     for name in signature.names:
-        if not name.isascii():  # an argument's name is legal otherwise
-            check_name(name, "an input", where)
+        _check_argument(name, where)
         if name in annotations or name in defaults or name in declared:
             annotation, default = annotations.get(name), defaults.get(name, NO_VALUE)
             found[name] = _input(name, annotation, default, declared.get(name), signature, where)
@@ -49,6 +50,26 @@ def inputs_of(signature: Signature, declared: Mapping[str, Any], where: Where) -
         found[name] = given
     return found
 
+
+def _check_argument(name: str, where: Where) -> None:
+    if not name.isascii():  # it is legal otherwise
+        check_name(name, "an input", where)
+
+
+def _plain_inputs(names: tuple[str, ...], where: Where) -> Mapping[str, In]:
+    """Inputs of which nothing is said: the same for all ops whose arguments are called so."""
+    found = _known_inputs.get(names)
+    if found is None:
+        for name in names:
+            _check_argument(name, where)
+        found = MappingProxyType(dict.fromkeys(names, _PLAIN_INPUT))
+        if len(_known_inputs) < _MOST_KNOWN:
+            _known_inputs[names] = found
+    return found
+
+
+_known_inputs: dict[tuple[str, ...], Mapping[str, In]] = {}
+_MOST_KNOWN = 1000
 
 _PLAIN_INPUT = In()
 _PLAIN_OUTPUTS: Mapping[str, Out] = MappingProxyType({DEFAULT_OUTPUT: Out()})

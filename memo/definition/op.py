@@ -9,6 +9,7 @@ from memo.definition.config import compile_schema
 from memo.definition.definition import check_function
 from memo.definition.inference import inputs_of, outputs_of
 from memo.definition.names import (
+    NO_NAMES,
     NO_TAGS,
     Described,
     check_instance,
@@ -62,7 +63,7 @@ class OpDefinition(Placeable):
         compute_fn: Callable[..., Any],
         *,
         name: str,
-        ins: dict[str, In],
+        ins: Mapping[str, In],
         outs: Mapping[str, Out],
         signature: Signature,
         description: str | None,
@@ -298,6 +299,7 @@ def _define(
     ignore: Iterable[str] | None,
     retry_policy: RetryPolicy | None,
 ) -> OpDefinition:
+    # Nothing is asked of what is not said: a job may have a hundred thousand ops.
     check_function(fn, "op")
     fn_name = name_of(fn)
     where = Described("op", name or fn_name, fn)
@@ -312,10 +314,12 @@ def _define(
         signature=signature,
         description=description,
         config_schema=None if config_schema is None else compile_schema(config_schema, where=str(where)),
-        required_resource_keys=check_resource_keys(required_resource_keys, where),
+        required_resource_keys=(
+            NO_NAMES if required_resource_keys is None else check_resource_keys(required_resource_keys, where)
+        ),
         tags=check_tags(tags, where) if tags else NO_TAGS,
-        version=check_version(version, where),
+        version=None if version is None else check_version(version, where),
         retry_policy=retry_policy,
-        depends_on=check_depends_on(depends_on, where),
-        ignore=check_ignore(ignore, where),
+        depends_on=() if depends_on is None else check_depends_on(depends_on, where),
+        ignore=NO_NAMES if ignore is None else check_ignore(ignore, where),
     )

@@ -123,7 +123,13 @@ def read_signature(fn: Any, where: Where) -> Signature:
     takes_context = code.co_argcount > 0 and names[0] in CONTEXT_NAMES
     if takes_context:
         names = names[1:]
-    _check_names(names, where)
+    known = _known_names.get(names)
+    if known is None:
+        _check_names(names, where)
+        if len(_known_names) < _MOST_KNOWN:
+            _known_names[names] = names
+    else:
+        names = known
     return Signature(
         fn,
         takes_context,
@@ -133,6 +139,11 @@ def read_signature(fn: Any, where: Where) -> Signature:
         is_generator=flags & (_GENERATOR | _ASYNC_GENERATOR) != 0,
         is_async=flags & (_COROUTINE | _ASYNC_GENERATOR) != 0,
     )
+
+
+_known_names: dict[tuple[str, ...], tuple[str, ...]] = {}
+"""Names of arguments that were found to be as they must: many ops of a job have the same, and share them."""
+_MOST_KNOWN = 1000
 
 
 def _check_names(names: tuple[str, ...], where: Where) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from time import time
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,7 +20,7 @@ from memo.execution.environment import MARKERS
 from memo.versioning import output_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from memo.contracts.executor import StepTask
     from memo.contracts.io_manager import IOManager
@@ -54,6 +55,40 @@ class MadeElsewhere(Struct, frozen=True):
     differs: bool
 
 
+_Output = tuple[str, "Step", str, "Out", str]
+"""The key of its IO manager, its step, its name, how it is declared, and the version of the step."""
+
+
+class _Asked(Sequence[OutputContext]):
+    """The outputs that an IO manager is asked for: each made when it is looked at, as there may be as many as steps.
+
+    Args:
+        outputs: What they are made of.
+        made: Makes one.
+    """
+
+    __slots__ = ("_made", "_outputs")
+
+    def __init__(self, outputs: Sequence[_Output], made: Callable[[_Output], OutputContext]) -> None:
+        self._outputs = outputs
+        self._made = made
+
+    def __len__(self) -> int:
+        return len(self._outputs)
+
+    def __iter__(self) -> Iterator[OutputContext]:
+        return map(self._made, self._outputs)
+
+    @overload
+    def __getitem__(self, index: int) -> OutputContext: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[OutputContext]: ...
+    def __getitem__(self, index: int | slice) -> OutputContext | Sequence[OutputContext]:
+        if isinstance(index, slice):
+            return _Asked(self._outputs[index], self._made)
+        return self._made(self._outputs[index])
+
+
 class StepStorage:
     """Stores, loads and looks for the outputs of steps, through the IO manager of each."""
 
@@ -61,6 +96,8 @@ class StepStorage:
         self._environment = environment
         self._scope = scope
         self._resources: dict[str, Any] = {}
+        self._answering: dict[str, bool] = {}
+        """Whether the IO manager of a key can say what it has stored."""
         self._sharing: dict[str, bool] = {}
 
     def sweep(self) -> None:
@@ -75,12 +112,14 @@ class StepStorage:
 
     def memoizable(self, op: OpDefinition) -> bool:
         """Whether every IO manager of the op's outputs can say what it has stored."""
-        if op.io_manager_key is not None:
-            return isinstance(self._scope.get(op.io_manager_key), MemoizableIOManager)
-        return all(
-            out.is_nothing or isinstance(self._scope.get(out.io_manager_key), MemoizableIOManager)
-            for out in op.outs.values()
-        )
+        key = op.io_manager_key
+        if key is not None:
+            return self._answering[key] if key in self._answering else self._answers(key)
+        return all(out.is_nothing or self._answers(out.io_manager_key) for out in op.outs.values())
+
+    def _answers(self, key: str) -> bool:
+        found = self._answering[key] = isinstance(self._scope.get(key), MemoizableIOManager)
+        return found
 
     def is_shared(self, step: Step) -> bool:
         """Whether what the step stores can be loaded by other processes."""
@@ -100,7 +139,7 @@ class StepStorage:
 
         Every IO manager is asked once, for all of its outputs.
         """
-        asked: dict[str, tuple[list[OutputContext], list[int]]] = {}
+        asked: dict[str, tuple[list[_Output], list[int]]] = {}
         optional: list[tuple[int, Step, str, str]] = []
         answers = [True] * len(wanted)
         for index, (step, version) in enumerate(wanted):
@@ -113,16 +152,22 @@ class StepStorage:
                     continue
                 if key not in asked:
                     asked[key] = ([], [])
-                contexts, indexes = asked[key]
-                contexts.append(self._context(key, step, name, out, output_version(version, name)))
+                outputs, indexes = asked[key]
+                outputs.append((key, step, name, out, version))
                 indexes.append(index)
-        for key, (contexts, indexes) in asked.items():
+        for key, (outputs, indexes) in asked.items():
+            contexts = _Asked(outputs, self._asked_for)
             for index, there in zip(indexes, self._memoizable(key).has_outputs(contexts), strict=True):
                 if not there:
                     answers[index] = False
         for index, step, name, version in optional:
             answers[index] = answers[index] and self._optional_stored(step, name, output_version(version, name))
         return answers
+
+    def _asked_for(self, output: _Output) -> OutputContext:
+        """An output as the IO manager of this key is asked for it."""
+        key, step, name, out, version = output
+        return self._context(key, step, name, out, output_version(version, name))
 
     def _optional_stored(self, step: Step, name: str, version: str) -> bool:
         """Whether the marker of an optional output says that it was skipped, or it was yielded and is stored."""

@@ -51,6 +51,7 @@ class Stores(Protocol):
 
 
 REUSE, RUN, MAYBE = Verdict.REUSE, Verdict.RUN, Verdict.MAYBE
+STORED = Reason.STORED
 
 _RUNS_ANYWAY = frozenset({Reason.FORCED, Reason.UNFINISHED, Reason.NOT_MEMOIZABLE})
 """Why a step runs whose version is known, and whose value may all the same be another than before."""
@@ -158,8 +159,10 @@ class _Planner:
         """Optional outputs of stored steps that were not yielded, and all outputs of steps skipped for want of them."""
         # One of each, as they are few where steps are many.
         ops = {job.steps[key].op for key in self.order}
-        self.plain_ops = {op for op in ops if not stores.memoizable(op)}
-        self.optional_ops = {op for op in ops if not all(out.is_required for out in op.outs.values())}
+        memoizable = stores.memoizable
+        self.plain_ops = {op for op in ops if not memoizable(op)}
+        apart = [op for op in ops if op.io_manager_key is None]
+        self.optional_ops = {op for op in apart if not all(out.is_required for out in op.outs.values())}
 
     @cached_property
     def parents(self) -> dict[str, tuple[str, ...]]:
@@ -187,7 +190,7 @@ class _Planner:
         return Plan(
             self.job.name,
             True,
-            {key: self.decided[key] for key in self.order},
+            {key: self.decided[key] for key in self.order} if pending else self.decided,
             self.versions,
             self.outside,
             self.digests,
@@ -208,9 +211,17 @@ class _Planner:
         if self.forced or self.shaken:
             return [key for key in self.order if not self._decided_below(key, plain, outdated)]
         pending: list[str] = []
+        stored_as, seconds, steps = self.stored_as, self.seconds, self.versions.steps
+        is_simple = not (self.withdrawn or self.adopted or self.optional_ops)
         for key in self.order:
-            if key in self.stored_as:
-                self._decide_stored(key)
+            if key in stored_as:
+                found = steps[key]
+                if is_simple and not found.computed:  # as nearly all are, by the hundred thousand
+                    self.decided[key] = StepPlan(
+                        key, REUSE, STORED, "", found.version, stored_as[key], False, seconds.get(key)
+                    )
+                else:
+                    self._decide_stored(key)
             elif not self._decided_as_skipped(key):
                 pending.append(key)
         return pending
@@ -266,7 +277,7 @@ class _Planner:
     def _decide_stored(self, key: str) -> None:
         """Reuse what is stored under the step's version, and say whose word it rests on where it is not memo's."""
         found, stored_as = self.versions.steps[key], self.stored_as[key]
-        reason, detail = Reason.STORED, ""
+        reason, detail = STORED, ""
         if found.computed:
             reason, detail = Reason.ACCEPTED, self.accepted.get(found.computed, "")
         elif key in self.withdrawn:
@@ -287,15 +298,19 @@ class _Planner:
         """Ask the IO managers for all outputs at once; and again for those known under another version."""
         if not keys:
             return
-        asked = [(self.job.steps[key], self._version(key)) for key in keys]
+        steps = self.versions.steps
+        asked = [(found.step, found.version) for found in (steps[key] for key in keys)]
         answers = self.stores.stored(asked)
-        self.stored_as |= {step.key: version for (step, version), there in zip(asked, answers, strict=True) if there}
-        missing = [key for key in keys if key not in self.stored_as]
-        if not missing:
+        stored_as = self.stored_as
+        for (step, version), there in zip(asked, answers, strict=True):
+            if there:
+                stored_as[step.key] = version
+        if False not in answers:
             return
+        missing = [key for key in keys if key not in stored_as]
         aliases = self.history.aliases([self._version(key) for key in missing])
         known = [key for key in missing if self._version(key) in aliases]
-        asked = [(self.job.steps[key], aliases[self._version(key)]) for key in known]
+        asked = [(steps[key].step, aliases[self._version(key)]) for key in known]
         for key, there in zip(known, self.stores.stored(asked), strict=True):
             if there:
                 self.stored_as[key] = aliases[self._version(key)]

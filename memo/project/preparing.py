@@ -178,6 +178,8 @@ def _plan(
             outside=wish.outside,
             forecast=wish.forecast,
         )
+        if not accepted:
+            return plan
         # What runs is not stored under the version that was accepted: it would be taken for what the other code gives.
         may_run = (key for key, step in plan.steps.items() if step.verdict in {Verdict.RUN, Verdict.MAYBE})
         runs = [computed for key in may_run if (computed := versions.steps[key].computed)]

@@ -48,7 +48,6 @@ NO_CONFIG = value_digest(None)
 _SIZED_NO_CONFIG = f"{len(NO_CONFIG)}:{NO_CONFIG}"
 
 
-
 def resolve_versions(
     job: JobDefinition,
     config: RunConfig,
