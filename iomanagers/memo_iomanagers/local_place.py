@@ -69,18 +69,21 @@ class _LocalPlace(Place):
         return _LocalFile(_created(name), name)
 
     def put(self, path: str, data: bytes, *, aside: str, replace: bool = True) -> bool:
-        file = self.create(aside)
+        made, name = f"{self._folder}/{aside}", f"{self._folder}/{path}"
+        descriptor = _created(made)
         try:
-            file.write(data)
-            file.close()
+            try:
+                _write(descriptor, data)
+            finally:
+                os.close(descriptor)
             if replace:
-                os.replace(file.name, f"{self._folder}/{path}")
+                os.replace(made, name)
                 return True
         except BaseException:
-            file.abandon()
+            _unlink(made)
             raise
         try:
-            os.link(f"{self._folder}/{aside}", f"{self._folder}/{path}")
+            os.link(made, name)
         except FileExistsError:
             return False
         except OSError as error:
@@ -88,7 +91,7 @@ class _LocalPlace(Place):
                 raise
             return self._put_new(path, data)
         finally:
-            _unlink(self.full_name(aside))
+            _unlink(made)
         return True
 
     def _put_new(self, path: str, data: bytes) -> bool:
@@ -215,11 +218,7 @@ class _LocalFile(WritableFile):
         self.name = name
 
     def write(self, data: bytes | memoryview) -> None:
-        written = os.write(self._descriptor, data)
-        if written < len(data):
-            rest = memoryview(data)[written:]
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+        _write(self._descriptor, data)
 
     def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
@@ -230,6 +229,14 @@ class _LocalFile(WritableFile):
             with suppress(OSError):
                 self.close()
         _unlink(self.name)
+
+
+def _write(descriptor: int, data: bytes | memoryview) -> None:
+    written = os.write(descriptor, data)
+    if written < len(data):
+        rest = memoryview(data)[written:]
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
 
 
 def _created(name: str) -> int:

@@ -199,9 +199,9 @@ class Place(View):
         """Read small files, many at once where they are far away; those that are not there are left out."""
 
 
-def aside_of(path: str) -> str:
-    """Draw a name beside a file that nothing else has or had, for `Place.put`."""
-    return f"{path}.{drawn()}.tmp"
+def aside_of(path: str, token: str = "") -> str:
+    """Give a name beside a file that nothing else has or had, for `Place.put`; of a token drawn for it, if given."""
+    return f"{path}.{token or drawn()}.tmp"
 
 
 _tokens = count(int.from_bytes(os.urandom(8)))

@@ -193,7 +193,7 @@ def digest_of(file: BufferedIOBase, size: int) -> tuple[int, str]:
     return hasher.size, hasher.hexdigest()
 
 
-def new_sha256(data: bytes | bytearray = b"") -> Any:
+def new_sha256(data: bytes = b"") -> Any:
     """A hasher for what is signed: of those that no adversary can cheat, the one that processors know."""
     from hashlib import sha256
 

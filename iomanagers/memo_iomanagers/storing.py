@@ -65,8 +65,9 @@ class Storer:
         encoding = self._encoding_of(context, obj)
         address = address_of(context)
         path = address + MANIFEST
-        name = f"{address.rpartition('/')[2]}.{drawn()}.{encoding.suffix}"
-        data, aside = data_path(address, name), aside_of(path)
+        token = drawn()
+        name = f"{address.rpartition('/')[2]}.{token}.{encoding.suffix}"
+        data, aside = data_path(address, name), aside_of(path, token)
         try:
             storing = self._journal.storing(path)
         except Exception as error:
@@ -85,7 +86,7 @@ class Storer:
                 digest=digest,
                 mtime_ns=seal,
                 sha256=sha256 or None,
-                value=None if sink.kept is None else bytes(sink.kept),
+                value=sink.kept,
             )
             try:
                 if sink.kept is not None:

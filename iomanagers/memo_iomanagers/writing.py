@@ -68,13 +68,13 @@ class Sink:
         self._sha256 = new_sha256() if signed else None
         self._file: WritableFile | None = None
         self._sides: list[Sink] = []
-        self.kept: bytearray | None = None
+        self.kept: bytes | None = None
         self.error: Exception | None = None
         self.closed = False
         if at_most < 0:
             self._file = self._created()
         else:
-            self.kept = bytearray()
+            self.kept = b""
 
     @property
     def size(self) -> int:
@@ -103,7 +103,7 @@ class Sink:
             if len(self.kept) + len(data) <= self._at_most:
                 self.kept += data  # hashed when it is known to be all
                 return
-            kept, self.kept = bytes(self.kept), None
+            kept, self.kept = self.kept, None
             if kept:
                 self._append(kept)
         self._hasher.write(data)
