@@ -63,7 +63,7 @@ class Parts(Sequence[CodePart]):
 
     def _parts(self) -> tuple[CodePart, ...]:
         if self._made is None:
-            starts = self._starts if type(self._starts) is tuple else (self._starts,)
+            starts = self._starts if isinstance(self._starts, tuple) else (self._starts,)
             found = [_python_part()]
             found += [part for name, node in _named(starts) if (part := self._part(node, name)) is not None]
             found += [CodePart("value", what, hashed) for what, hashed in self._extras.items()]
