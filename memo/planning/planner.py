@@ -7,47 +7,24 @@ by its content key.
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from memo.definition.step import FromList, FromOutput
 from memo.errors import SelectionError
 from memo.planning.plan import Plan, Reason, StepPlan, Verdict
-from memo.versioning import Recipes, Versions, content_key, output_version
+from memo.planning.stored import StoredSteps
+from memo.versioning import Recipes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from memo.contracts.executor import Address
     from memo.contracts.run_store import History, Recipe
     from memo.definition.job import JobDefinition
-    from memo.definition.op import OpDefinition
     from memo.definition.source import Source
     from memo.definition.step import Step
-
-
-class Stores(Protocol):
-    """What planning asks of the IO managers, which are made and ended elsewhere."""
-
-    def memoizable(self, op: OpDefinition) -> bool:
-        """Whether every IO manager of the op's outputs can say what it has stored."""
-        ...
-
-    def stored(self, wanted: Sequence[tuple[Step, str]]) -> Sequence[bool]:
-        """For each (step, step version), whether all its outputs are stored, whole, under that version."""
-        ...
-
-    def stored_digests(self, step: Step, version: str) -> Mapping[str, str | None]:
-        """What the IO managers themselves know of the content of a stored step's outputs."""
-        ...
-
-    def addresses(self, step: Step, version: str) -> Mapping[str, Address]:
-        """Where the outputs of a stored step are."""
-        ...
-
-    def skipped_outputs(self, step: Step, version: str) -> frozenset[str]:
-        """The optional outputs that a stored step did not yield."""
-        ...
+    from memo.planning.stored import Stores
+    from memo.versioning import Versions
 
 
 REUSE, RUN, MAYBE = Verdict.REUSE, Verdict.RUN, Verdict.MAYBE
@@ -137,21 +114,13 @@ class _Planner:
         self.forced = forced & selected
         self.outside = outside
         self.accepted = accepted
-        self.stored_as: dict[str, str] = {}
-        self.digests: dict[str, dict[str, str | None]] = {}
-        self.aliases: dict[str, str] = {}
-        self.equal: dict[str, str] = {}
-        """Steps known as equal to a version whose outputs are gone."""
         self.decided: dict[str, StepPlan] = {}
         # First of all: whatever is stored after it, the plan may miss.
         self.mark = history.mark()
         self.seconds = history.seconds(job.name, self.order) if forecast else {}
         self.adopted = history.adopted()
-        self.unfinished = history.unfinished()
+        self.known = StoredSteps(job, versions, stores, history, self.order)
         self.torn: frozenset[str] = frozenset()
-        self.replaced = history.replaced()
-        self.withdrawn: set[str] = set()
-        """Steps known as equal to something that has been replaced since: their readers were made of what it was."""
         self.shaken: set[str] = set()
         """Steps whose stored readers may not be what they would be now: what runs though its version is known, and
         what stands below that."""
@@ -164,22 +133,18 @@ class _Planner:
         apart = [op for op in ops if op.io_manager_key is None]
         self.optional_ops = {op for op in apart if not all(out.is_required for out in op.outs.values())}
 
-    @cached_property
-    def parents(self) -> dict[str, tuple[str, ...]]:
-        """Of every step. Where all is stored, nothing asks for them."""
-        return {key: self.job.steps[key].parents() for key in self.order}
-
     def plan(self) -> Plan:
         plain: set[str] = set()
         if self.plain_ops:
             plain = {key for key in self.order if self.job.steps[key].op in self.plain_ops}
-        self._find_stored([key for key in self.order if key not in plain] if plain else self.order)
-        self._find_outside()
-        self._find_withdrawn(plain)
-        self.torn = self._torn()
+        known = self.known
+        known.find([key for key in self.order if key not in plain] if plain else self.order)
+        known.find_outside(self.outside)
+        known.find_withdrawn(plain)
+        self.torn = known.torn()
         self.forced |= self.torn
-        outdated = self._outdated()
-        self.shaken = {*outdated, *plain, *(key for key in self.withdrawn if key not in self.stored_as)}
+        outdated = known.outdated()
+        self.shaken = {*outdated, *plain, *(key for key in known.withdrawn if key not in known.stored_as)}
         pending = self._decide_at_once(plain, outdated)
         if pending:
             self._decide_pending(pending, outdated)
@@ -193,12 +158,12 @@ class _Planner:
             {key: self.decided[key] for key in self.order} if pending else self.decided,
             self.versions,
             self.outside,
-            self.digests,
+            known.digests,
             self.forced,
             self._sources(),
-            self.aliases,
+            known.aliases,
             self.mark,
-            frozenset(self.unfinished),
+            frozenset(known.unfinished),
         )
 
     def _sources(self) -> dict[Source, Any]:
@@ -211,8 +176,8 @@ class _Planner:
         if self.forced or self.shaken:
             return [key for key in self.order if not self._decided_below(key, plain, outdated)]
         pending: list[str] = []
-        stored_as, seconds, steps = self.stored_as, self.seconds, self.versions.steps
-        is_simple = not (self.withdrawn or self.adopted or self.optional_ops)
+        stored_as, seconds, steps = self.known.stored_as, self.seconds, self.versions.steps
+        is_simple = not (self.known.withdrawn or self.adopted or self.optional_ops)
         for key in self.order:
             if key in stored_as:
                 found = steps[key]
@@ -228,7 +193,7 @@ class _Planner:
 
     def _decided_below(self, key: str, plain: set[str], outdated: Mapping[str, str]) -> bool:
         """Decide on a step where something runs though its version is known; False where that takes more."""
-        above = [parent for parent in self.parents[key] if parent in self.forced or parent in self.shaken]
+        above = [parent for parent in self.known.parents[key] if parent in self.forced or parent in self.shaken]
         if key in self.forced:
             self._decide(key, Verdict.RUN, Reason.UNFINISHED if key in self.torn else Reason.FORCED)
         elif key in plain:
@@ -237,10 +202,10 @@ class _Planner:
             return False
         elif above:
             self.shaken.add(key)
-            if key not in self.stored_as:
+            if key not in self.known.stored_as:
                 return False
             self._decide(key, Verdict.MAYBE, Reason.UPSTREAM_RUNS, above[0])
-        elif key in self.stored_as:
+        elif key in self.known.stored_as:
             self._decide_stored(key)
         else:
             return self._decided_as_skipped(key)
@@ -269,18 +234,18 @@ class _Planner:
             reason,
             detail,
             self._version(key),
-            self.stored_as.get(key) if verdict is Verdict.REUSE else None,
+            self.known.stored_as.get(key) if verdict is Verdict.REUSE else None,
             on_demand,
             self.seconds.get(key),
         )
 
     def _decide_stored(self, key: str) -> None:
         """Reuse what is stored under the step's version, and say whose word it rests on where it is not memo's."""
-        found, stored_as = self.versions.steps[key], self.stored_as[key]
+        found, stored_as = self.versions.steps[key], self.known.stored_as[key]
         reason, detail = STORED, ""
         if found.computed:
             reason, detail = Reason.ACCEPTED, self.accepted.get(found.computed, "")
-        elif key in self.withdrawn:
+        elif key in self.known.withdrawn:
             reason = Reason.SAME_CONTENT
         elif stored_as in self.adopted:
             detail = f"adopted from {', '.join(self.adopted[stored_as].files.values())}, not verified"
@@ -294,107 +259,23 @@ class _Planner:
     def _version(self, key: str) -> str:
         return self.versions.steps[key].version
 
-    def _find_stored(self, keys: Sequence[str]) -> None:
-        """Ask the IO managers for all outputs at once; and again for those known under another version."""
-        if not keys:
-            return
-        steps = self.versions.steps
-        asked = [(found.step, found.version) for found in (steps[key] for key in keys)]
-        answers = self.stores.stored(asked)
-        stored_as = self.stored_as
-        for (step, version), there in zip(asked, answers, strict=True):
-            if there:
-                stored_as[step.key] = version
-        if False not in answers:
-            return
-        missing = [key for key in keys if key not in stored_as]
-        aliases = self.history.aliases([self._version(key) for key in missing])
-        known = [key for key in missing if self._version(key) in aliases]
-        asked = [(steps[key].step, aliases[self._version(key)]) for key in known]
-        for key, there in zip(known, self.stores.stored(asked), strict=True):
-            if there:
-                self.stored_as[key] = aliases[self._version(key)]
-            else:
-                self.equal[key] = aliases[self._version(key)]
-
-    def _find_outside(self) -> None:
-        """Find where the outputs are that selected steps read from steps that are not selected."""
-        if len(self.order) == len(self.job.steps):
-            return
-        wanted = {
-            parent: None
-            for parents in self.parents.values()
-            for parent in parents
-            if parent not in self.selected and parent not in self.outside
-        }
-        keys = [key for key in wanted if self.stores.memoizable(self.job.steps[key].op)]
-        self._find_stored(keys)
-        for key in keys:
-            if key in self.stored_as:
-                self.outside[key] = dict(self.stores.addresses(self.job.steps[key], self.stored_as[key]))
-
-    def _find_withdrawn(self, plain: set[str]) -> None:
-        """Look anew, by content, for what was known as equal to something that has been replaced since."""
-        if not self.replaced:
-            return
-        missing = [key for key in self.order if key not in self.stored_as and key not in plain]
-        withdrawn = self.history.withdrawn_aliases([self._version(key) for key in missing])
-        for key in missing:
-            if self._version(key) in withdrawn:
-                self.withdrawn.add(key)
-                self._load_digests([key])
-                self._stored_by_content(key)
-
-    def _torn(self) -> frozenset[str]:
-        """The steps whose outputs a run was replacing when it ended: they may be of that run, or of one before."""
-        if not self.unfinished:
-            return frozenset()
-        return frozenset(key for key in self.order if self.stored_as.get(key) in self.unfinished)
-
-    def _outdated(self) -> dict[str, str]:
-        """The steps that were made of content that has been replaced since, and by which upstream step.
-
-        Only force replaces content under a version, so that there is nearly always nothing to look at.
-        """
-        if not self.replaced:
-            return {}
-        suspects = {
-            key: parent
-            for key in self.order
-            for parent in self.parents[key]
-            if key in self.stored_as
-            and (self.stored_as.get(parent) in self.replaced or (parent in self.withdrawn and parent in self.stored_as))
-        }
-        if not suspects:
-            return {}
-        self._load_digests(suspects)
-        known = self.history.content_keys([self.stored_as[key] for key in suspects])
-        found = {
-            key: parent
-            for key, parent in suspects.items()
-            if content_key(self.versions.steps[key], self._digest_of) != known.get(self.stored_as[key])
-        }
-        for key in found:
-            del self.stored_as[key]
-        return found
-
     def _decide_pending(self, pending: list[str], outdated: Mapping[str, str]) -> None:
         """Decide what is not stored: forward whether it is new or lost, backward whether anything needs it."""
         steps = self.versions.steps
         known_local = self.history.known_local_keys([steps[key].local_key for key in pending])
-        lost = set(self.history.content_digests([self._known_as(key) for key in pending]))
+        lost = set(self.history.content_digests([self.known.known_as(key) for key in pending]))
         tentative: dict[str, tuple[Verdict, Reason, str]] = {}
-        self._load_digests(pending)
+        self.known.load_digests(pending)
         for key in pending:
-            unsettled = [parent for parent in self.parents[key] if self._unsettled(parent, tentative)]
+            unsettled = [parent for parent in self.known.parents[key] if self._unsettled(parent, tentative)]
             if unsettled:
                 known = steps[key].local_key in known_local
                 tentative[key] = (MAYBE, Reason.UPSTREAM_RUNS, unsettled[0]) if known else (RUN, Reason.NEVER_RUN, "")
             elif self._version(key) in lost and key not in outdated:
                 tentative[key] = (RUN, Reason.OUTPUT_MISSING, "")
-            elif steps[key].local_key in known_local and self._stored_by_content(key):
+            elif steps[key].local_key in known_local and self.known.find_by_content(key):
                 self._decide(key, Verdict.REUSE, Reason.SAME_CONTENT)
-            elif self.equal.get(key) in lost:
+            elif self.known.equal.get(key) in lost:
                 tentative[key] = (RUN, Reason.OUTPUT_MISSING, "")
             elif key in outdated:
                 tentative[key] = (RUN, Reason.INPUT_CHANGED, outdated[key])
@@ -409,39 +290,6 @@ class _Planner:
             return tentative[parent][1] is not Reason.OUTPUT_MISSING
         decided = self.decided.get(parent)
         return decided is not None and (decided.verdict is Verdict.MAYBE or decided.reason in _RUNS_ANYWAY)
-
-    def _load_digests(self, keys: Iterable[str]) -> None:
-        """Look up the content of everything that these steps read and that is stored, or was."""
-        parents = dict.fromkeys(parent for key in keys for parent in self.parents[key])
-        versions = {parent: self._known_as(parent) for parent in parents if parent not in self.digests}
-        found = self.history.content_digests(list(versions.values()))
-        for parent, version in versions.items():
-            if version in found:
-                self.digests[parent] = dict(found[version])
-            elif parent in self.stored_as:
-                self.digests[parent] = dict(self.stores.stored_digests(self.job.steps[parent], version))
-
-    def _digest_of(self, source: FromOutput) -> str:
-        known = self.digests.get(source.step, {}).get(source.output)
-        # What was found equal by content counts as what it is equal to.
-        return known or output_version(self._known_as(source.step), source.output)
-
-    def _known_as(self, key: str) -> str:
-        """The version under which a step is stored, or was before its outputs were lost; else its own."""
-        return self.stored_as.get(key) or self.equal.get(key) or self._version(key)
-
-    def _stored_by_content(self, key: str) -> bool:
-        if self.versions.steps[key].computed:
-            return False  # what the accepted code gave would be known as the other's, after a revocation too
-        found = content_key(self.versions.steps[key], self._digest_of)
-        version = self.history.find_contents([found]).get(found)
-        if version is None or version in self.unfinished:
-            return False
-        if not self.stores.stored([(self.job.steps[key], version)])[0]:
-            return False
-        self.stored_as[key] = self.aliases[self._version(key)] = version
-        self.digests[key] = dict(self.history.content_digests([version]).get(version, {}))
-        return True
 
     def _keep_needed(self, tentative: dict[str, tuple[Verdict, Reason, str]]) -> None:
         """Go backward from what must be there: the last steps, the job's outputs, and what running steps read."""
@@ -459,12 +307,12 @@ class _Planner:
                 self._decide(key, verdict, reason, detail, on_demand=on_demand)
             verdict = self.decided[key].verdict
             if verdict in {Verdict.RUN, Verdict.MAYBE}:
-                for parent in self.parents[key]:
+                for parent in self.known.parents[key]:
                     if needed_by.get(parent) is not Verdict.RUN:
                         needed_by[parent] = verdict
 
     def _goals(self) -> set[str]:
-        read = {parent for parents in self.parents.values() for parent in parents}
+        read = {parent for parents in self.known.parents.values() for parent in parents}
         given = {source.step for source in self.job.outputs.values() if type(source) is FromOutput}
         return {key for key in self.order if key not in read or key in given}
 
@@ -497,7 +345,7 @@ class _Planner:
         maybe = [key for key, step in self.decided.items() if step.verdict is Verdict.MAYBE]
         running = [key for key, step in self.decided.items() if step.verdict is Verdict.RUN]
         if maybe or running:
-            self._load_digests([*maybe, *running])
+            self.known.load_digests([*maybe, *running])
 
 
 def lacks_input(step: Step, was_skipped: Callable[[FromOutput], bool]) -> bool:
