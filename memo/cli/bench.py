@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -25,11 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memo.definition.job import JobDefinition
-    from memo.project.bench_figures import Bench, Stage, StepCost
+    from memo.project.bench_figures import Bench
     from memo.project.benching import Surroundings
-
-_SHOWN_STEPS = 10
-_SHOWN_NAMES = 5
 
 
 @click.command()
@@ -91,14 +88,16 @@ def bench(
     \b
     cold  nothing is stored: all steps run
     null  nothing has changed
-    edit  the op of one step counts as edited, and gives what it gave before
+    edit  the op of one step counts as edited, what it does stays
     """  # noqa: D301 - the backspace is click's sign for lines that are not to be wrapped
+    from memo.cli.bench_result import bench_json, bench_lines
     from memo.cli.config_files import read_run_config, read_tags
     from memo.cli.opening import load_job
     from memo.cli.standard_output import kept_for_result
     from memo.cli.text import out, out_json, tell
-    from memo.project.benching import BenchFailedError, scratch_folder, surroundings
+    from memo.project.bench_runs import BenchFailedError
     from memo.project.benching import bench as measure
+    from memo.project.benching import scratch_folder, surroundings
     from memo.project.home import find_home
     from memo.project.measuring import Start
 
@@ -113,6 +112,7 @@ def bench(
             for line in _around_lines(found, folder, around, kept=scratch is not None, as_configured=as_configured):
                 tell(line)
             progress = _Progress(len(found.steps))
+            made: Bench | BenchFailedError
             try:
                 made = measure(
                     found,
@@ -131,19 +131,23 @@ def bench(
                     listen=progress.listen,
                 )
             except BenchFailedError as failed:
-                progress.end()
-                for line in _failed_lines(failed.told):
-                    tell(line)
-                tell(f"the {failed.stage} run {_how_ended(failed.exit_code)}, and nothing more is measured", "red")
-                return failed.exit_code if failed.exit_code in {1, 2, 130} else 1
+                made = failed
             finally:
                 progress.end()
-            if scratch is not None:
+            if scratch is not None and not isinstance(made, BenchFailedError):
                 tell(f"kept: {folder}, with a trace of each kind of run: cold.json, null.json, edit.json")
+    if isinstance(made, BenchFailedError):
+        told = _failed_lines(made.told)
+        for line in told:
+            tell(line)
+        tell(f"the {made.stage} run {_how_ended(made.exit_code)}, and nothing more is measured", "red")
+        if as_json:
+            out_json({"job": found.name, "failed": {"run": made.stage, "exit_code": made.exit_code, "told": told}})
+        return made.exit_code if made.exit_code in {1, 2, 130} else 1
     if as_json:
-        out_json(_json(made))
+        out_json(bench_json(made))
         return 0
-    for line in _lines(made):
+    for line in bench_lines(made):
         out(line)
     return 0
 
@@ -262,147 +266,3 @@ def _undisturbed_at_the_end() -> Generator[None]:
     finally:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-
-
-# The result
-
-
-def _lines(made: Bench) -> list[str]:
-    from memo.cli.text import many, seconds_text, table
-
-    lines = table(
-        ("RUN", "TIMES", "WALL", "CPU", "MEMORY", "STORED", "STEPS RUN", "CUT OFF", "REUSED"),
-        [_row(each) for each in (made.cold, made.null, made.edit)],
-        styles=["bold"] * 3,
-        right=range(1, 9),
-    )
-    op, below = made.op_name, made.forecast
-    lines.append("")
-    lines.append(
-        f"cold: nothing is stored; null: nothing has changed; edit: the op {op!r} is edited and gives what it gave"
-    )
-    if made.saved > 0:
-        share = made.saved / made.cold.seconds
-        lines.append(f"reuse saves {seconds_text(made.saved)} of {seconds_text(made.cold.seconds)} ({share:.0%})")
-    else:
-        lines.append(f"reuse saves nothing: with nothing to do a run takes {seconds_text(-made.saved)} longer")
-    lines.append(
-        f"an edit of {op!r} that changes its value, and all below: {many(below.steps, 'step')} run, about "
-        f"{seconds_text(below.seconds)} (forecast)"
-    )
-    if made.always:
-        named = ", ".join(f"{key} ({reason})" for key, reason in list(made.always.items())[:_SHOWN_NAMES])
-        more = f" and {len(made.always) - _SHOWN_NAMES:,} more" if len(made.always) > _SHOWN_NAMES else ""
-        lines.append(f"{many(len(made.always), 'step')} run though nothing has changed: {named}{more}")
-    lines += ["", *_where_lines(made), "", *_step_lines(made)]
-    return lines
-
-
-def _row(stage: Stage) -> tuple[str, ...]:
-    from memo.cli.text import bytes_text, seconds_text
-
-    return (
-        stage.name,
-        f"{len(stage.wall):,}",
-        seconds_text(stage.seconds),
-        seconds_text(stage.cpu_seconds),
-        bytes_text(stage.memory),
-        bytes_text(stage.stored),
-        f"{stage.steps_run:,}",
-        f"{stage.cut_off:,}",
-        f"{stage.reused:,}",
-    )
-
-
-def _where_lines(made: Bench) -> list[str]:
-    """Where the time goes: a line for each part that takes a hundredth of any run."""
-    from memo.cli.text import seconds_text, table
-    from memo.project.bench_figures import WHERE
-
-    columns = [made.cold.where, made.null.where, made.edit.where]
-    heads = ["COLD", "NULL", "EDIT"]
-    if made.workers:
-        columns.insert(1, made.cold.in_workers)
-        heads.insert(1, "ITS WORKERS")
-    wholes = [sum(each.values()) for each in columns]
-    rows: list[tuple[str, ...]] = []
-    for part, name in WHERE.items():
-        taken = [each.get(part, 0.0) for each in columns]
-        if any(each > 0.01 * whole for each, whole in zip(taken, wholes, strict=True)):
-            rows.append((name, *[seconds_text(each) if each else "" for each in taken]))
-    return table(("WHERE THE TIME GOES IN ONE RUN", *heads), rows, right=range(1, len(heads) + 1))
-
-
-def _step_lines(made: Bench) -> list[str]:
-    from memo.cli.text import bytes_text, many, seconds_text, table
-
-    slowest = sorted(made.steps, key=lambda each: each.seconds, reverse=True)[:_SHOWN_STEPS]
-    lines = table(
-        ("SLOWEST STEPS", "TAKES", "LOADS", "RUNS", "STORES", "SIZE"),
-        [
-            (
-                each.key,
-                seconds_text(each.seconds),
-                seconds_text(each.load),
-                seconds_text(each.run),
-                seconds_text(each.store),
-                bytes_text(each.bytes) if each.bytes is not None else "",
-            )
-            for each in slowest
-        ],
-        right=range(1, 6),
-    )
-    cheaper = sorted(made.cheaper_to_run, key=lambda each: each.run - each.store)
-    if cheaper:
-        named = ", ".join(each.key for each in cheaper[:_SHOWN_NAMES])
-        more = f" and {len(cheaper) - _SHOWN_NAMES:,} more" if len(cheaper) > _SHOWN_NAMES else ""
-        to_run = seconds_text(sum(each.run for each in cheaper))
-        to_store = seconds_text(sum(each.store for each in cheaper))
-        steps = many(len(cheaper), "step")
-        lines.append("")
-        lines.append(f"cheaper to run than to store and look for: {steps}, {named}{more}")
-        lines.append(
-            f"  {to_run} to run, {to_store} to store; made in the step that reads them, they need not be stored"
-        )
-    return lines
-
-
-def _json(made: Bench) -> dict[str, Any]:
-    return {
-        "job": made.job_name,
-        "workers": made.workers,
-        "runs": {each.name: _stage_json(each) for each in (made.cold, made.null, made.edit)},
-        "edited": {"step": made.edited, "op": made.op_name},
-        "forecast": {"steps_run": made.forecast.steps, "wall_seconds": made.forecast.seconds},
-        "seconds_saved": made.saved,
-        "always_run": made.always,
-        "steps": [_step_json(each) for each in made.steps],
-        "cheaper_to_run": [each.key for each in made.cheaper_to_run],
-    }
-
-
-def _stage_json(stage: Stage) -> dict[str, Any]:
-    return {
-        "wall_seconds": stage.seconds,
-        "cpu_seconds": stage.cpu_seconds,
-        "wall_seconds_each": stage.wall,
-        "cpu_seconds_each": stage.cpu,
-        "peak_memory_bytes": stage.memory,
-        "stored_bytes": stage.stored,
-        "steps_run": stage.steps_run,
-        "cut_off": stage.cut_off,
-        "reused": stage.reused,
-        "where": stage.where,
-        "where_in_workers": stage.in_workers,
-    }
-
-
-def _step_json(step: StepCost) -> dict[str, Any]:
-    return {
-        "step": step.key,
-        "seconds": step.seconds,
-        "load_seconds": step.load,
-        "run_seconds": step.run,
-        "store_seconds": step.store,
-        "bytes": step.bytes,
-    }

@@ -63,15 +63,15 @@ def out_json(value: Any) -> None:
 def seconds_text(seconds: float) -> str:
     """Say how long something takes.
 
-    >>> [seconds_text(each) for each in (0.0002, 0.035, 4.21, 61, 7300)]
-    ['<1 ms', '35 ms', '4.2 s', '1 min 1 s', '2 h 1 min']
+    >>> [seconds_text(each) for each in (0.0002, 0.035, 0.142, 4.21, 61, 7300)]
+    ['<1 ms', '35 ms', '0.14 s', '4.2 s', '1 min 1 s', '2 h 1 min']
     """
     if seconds < 0.001:
         return "<1 ms"
     if seconds < 0.0995:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.{2 if seconds < 0.995 else 1}f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -14,12 +14,12 @@ import subprocess
 import sys
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
-from time import monotonic
+from time import monotonic, sleep, time
 from typing import TYPE_CHECKING, Any
 
 from memo.contracts.executor import Executor, StepOutcome
 from memo.errors import WorkerDiedError
-from memo.events import ErrorInfo, Event
+from memo.events import ErrorInfo, Event, EventType
 from memo.execution.environment import WORKER_VARIABLE
 from memo.execution.logs import kept_at
 
@@ -58,6 +58,8 @@ class _Worker:
         theirs.close()
         os.close(lifeline)
         self.task: StepTask | None = None
+        self.began = 0.0
+        """When it began the task, in seconds since 1970; until that is heard, when it was given it."""
         self.connection.send(orders)
 
     def interrupt(self) -> None:
@@ -127,20 +129,27 @@ class MultiprocessExecutor(Executor):
 
     def submit(self, task: StepTask) -> None:
         """Give a task to a worker that has none, or to a new one."""
-        idle = [each for each in self._workers if each.task is None]
-        worker = next((each for each in idle if each.process.poll() is None), None)
-        if worker is None:
-            worker = _Worker(self._orders)
-            self._workers.append(worker)
-        worker.task = task
+        worker = self._worker_for(task)
         if self._orders.logs_dir is not None:
             self._shown[task.step_key] = _Shown(self._orders.logs_dir, task.step_key)
         with contextlib.suppress(OSError):
             # A worker that died meanwhile is found by `outcomes`, which fails this task for it.
             worker.connection.send(task)
 
+    def _worker_for(self, task: StepTask) -> _Worker:
+        idle = [each for each in self._workers if each.task is None]
+        worker = next((each for each in idle if each.process.poll() is None), None)
+        if worker is None:
+            worker = _Worker(self._orders)
+            self._workers.append(worker)
+        worker.task, worker.began = task, time()
+        return worker
+
     def outcomes(self, timeout: float | None) -> Sequence[StepOutcome]:
-        """Wait for workers, and show meanwhile what their steps print."""
+        """Wait for workers, and show meanwhile what their steps print; where none is on a step, sleep."""
+        if self.free == self._max:
+            sleep(timeout or 0)
+            return []
         found: list[StepOutcome] = []
         until = None if timeout is None else monotonic() + timeout
         while not found:
@@ -167,13 +176,15 @@ class MultiprocessExecutor(Executor):
         except (EOFError, OSError):
             return [self._died(worker)]
         if isinstance(message, Event):
+            if message.kind in {EventType.STEP_START, EventType.STEP_RESTARTED}:
+                worker.began = message.at
             self._emit(message)
             return []
         worker.task = None
         return [message]
 
     def _died(self, worker: _Worker) -> StepOutcome:
-        task = worker.task
+        task, seconds = worker.task, max(0.0, time() - worker.began)
         assert task is not None
         self._workers.remove(worker)
         worker.end()
@@ -186,6 +197,7 @@ class MultiprocessExecutor(Executor):
             task.attempt,
             "died",
             error=ErrorInfo("WorkerDiedError", str(error), ""),
+            seconds=seconds,
             exception=error,
         )
 

@@ -35,7 +35,7 @@ class Seam(Struct, frozen=True):
         category: What its time is spent on: its own, less that of the seams that it comes through.
         named: What to call a call of it, and its step, by its arguments.
         shortest: Nanoseconds from which a call is a span of its own.
-        facts: What to tell of a call by what it returned.
+        facts: What to tell of a call by its arguments and what it returned, None where it raised.
         taken: Told the arguments and the result of every call that returned.
         around: Whether it returns a context manager, whose block is looked at instead.
     """
@@ -44,7 +44,7 @@ class Seam(Struct, frozen=True):
     category: str
     named: Callable[..., tuple[str, str | None]] | None = None
     shortest: int = SHORTEST
-    facts: Callable[[Any], dict[str, Any]] | None = None
+    facts: Callable[[tuple[Any, ...], Any], dict[str, Any]] | None = None
     taken: Callable[[tuple[Any, ...], Any], None] | None = None
     around: bool = False
 
@@ -69,6 +69,10 @@ def _of_resource(_scope: Any, key: str, _definition: Any) -> tuple[str, str | No
     return f"make {key}", None
 
 
+def _of_module(name: str, *_more: Any) -> tuple[str, str | None]:
+    return f"import {name}", None
+
+
 def _of_environment(orders: Any) -> tuple[str, str | None]:
     return f"import {orders.place}", None
 
@@ -77,15 +81,18 @@ def _of_check(*_args: Any) -> tuple[str, str | None]:
     return "see that the code is what was planned", None
 
 
-def _attempt_facts(outcome: Any) -> dict[str, Any]:
-    return {"attempt": outcome.attempt + 1, "outcome": outcome.kind}
+def _attempt_facts(args: tuple[Any, ...], outcome: Any) -> dict[str, Any]:
+    # Only an interrupt leaves an attempt as an exception.
+    return {"attempt": args[0].task.attempt + 1, "outcome": outcome.kind if outcome is not None else "canceled"}
 
 
-def _stored_facts(record: Any) -> dict[str, Any]:
-    return {} if record.size is None else {"bytes": record.size}
+def _stored_facts(_args: tuple[Any, ...], record: Any) -> dict[str, Any]:
+    return {} if record is None or record.size is None else {"bytes": record.size}
 
 
 STEP_SEAMS = (
+    # What is imported on the way costs whoever comes first: no step, IO manager or catalog is slower for it.
+    Seam("importlib._bootstrap:_find_and_load", "import", _of_module, 5_000_000),
     Seam("memo.execution.step:StepAttempt.run", "step", _of_step, 0, _attempt_facts),
     Seam("memo.execution.step:StepAttempt._watch", "run", _of_body, around=True),
     Seam("memo.execution.streams:_next", "run"),
@@ -205,14 +212,14 @@ class Spans:
             thread, stack = self._thread()
             stack.append(0)
             began = perf_counter_ns()
-            result: Any = _NOTHING
+            result: Any = None
             try:
                 result = function(*args, **options)
             finally:
                 took = self._ended(thread, stack, category, began)
                 if took >= shortest:
                     name, step = named(*args, **options) if named is not None else (plain, None)
-                    facts = facts_of(result) if facts_of is not None and result is not _NOTHING else {}
+                    facts = facts_of(args, result) if facts_of is not None else {}
                     self.found.append(Span(name, category, began, took, thread, step, facts))
             if taken is not None:
                 taken(args, result)
@@ -224,10 +231,6 @@ class Spans:
     def _around(self, block: Any, name: str, category: str, step: str | None) -> Generator[Any]:
         with self.span(name, category, step=step), block as entered:
             yield entered
-
-
-_NOTHING: Any = object()
-"""In the place of what a function returned that has raised."""
 
 
 def _owner(place: str) -> tuple[Any, str]:

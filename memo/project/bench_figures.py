@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from memo.contracts.run_store import Materialization
     from memo.definition.job import JobDefinition
 
 WHERE = {
     "start": "start Python, import memo",
-    "import": "import the job's module",
+    "import": "import the job's module, and others",
     "definition": "define ops and jobs",
     "config": "resolve config",
     "sources": "look at sources",
@@ -32,6 +33,7 @@ WHERE = {
     "telling": "events and progress",
     "starting workers": "start workers",
     "waiting for workers": "wait for workers",
+    "waiting": "wait to retry, or for another run",
     "rest": "all else",
 }
 """What the categories of spans are called where their time is told, in the order of a run."""
@@ -45,10 +47,11 @@ class Stage(Struct, frozen=True):
         wall: Seconds of the whole process, of each time.
         cpu: Seconds, user and system, with those of its workers.
         memory: Peak of the largest process in bytes, the highest of all times.
-        stored: Bytes by which the home's storage grew.
-        steps_run: How many steps ran, in the last of the times, as are the following.
+        stored: Bytes of what one run stored; None where the IO managers do not say.
+        ran: The steps that ran, in the last run, as are the following.
         cut_off: How many might have run, and did not: what they read came out with the content it had before.
         reused: How many else were reused.
+        left_out: How many neither ran nor were reused: nothing that runs reads them, or what they read was not given.
         where: Seconds of the run's own thread by what it was at; and in its workers, all together.
     """
 
@@ -56,10 +59,11 @@ class Stage(Struct, frozen=True):
     wall: tuple[float, ...]
     cpu: tuple[float, ...]
     memory: int
-    stored: int
-    steps_run: int
+    stored: int | None
+    ran: frozenset[str]
     cut_off: int
     reused: int
+    left_out: int
     where: dict[str, float]
     in_workers: dict[str, float]
 
@@ -78,10 +82,12 @@ class StepCost(Struct, frozen=True):
     """What one step cost in the cold run.
 
     Attributes:
-        seconds: All of it.
+        seconds: All of it, with what it waited before other attempts.
         load: Seconds to load what it reads. Of these, and of the following, what takes less than 0.1 ms is left out.
         run: Seconds of its op's own code.
         store: Seconds to store what it gave, its digest included.
+        imports: Seconds to import what had not been needed before, within any of these; none of them counts it.
+        wait: Seconds that it waited before other attempts.
         bytes: What is stored of it; None where the IO manager does not say.
     """
 
@@ -90,7 +96,13 @@ class StepCost(Struct, frozen=True):
     load: float
     run: float
     store: float
+    imports: float
+    wait: float
     bytes: int | None
+
+
+Comparison = Literal["other", "unknown"]
+"""How what a step gave stands to what it gave before, unless it is the same; unknown where it has no digest."""
 
 
 class Forecast(Struct, frozen=True):
@@ -98,7 +110,8 @@ class Forecast(Struct, frozen=True):
 
     Attributes:
         steps: How many steps would run.
-        seconds: What they took in the cold run and what a run with nothing to do takes; as many at once as did then.
+        seconds: What the edit took that was measured, and those of the steps that did not run in it: as in the cold
+            run, as many at once as did then.
     """
 
     steps: int
@@ -113,9 +126,8 @@ class Bench(Struct, frozen=True):
         always: Steps that ran though nothing had changed, with the reason.
         edited: The step whose op counted as edited.
         op_name: Its op.
+        unsteady: Steps of this op that came out otherwise though nothing in them, or in what they read, had changed.
         workers: How many worker processes there were; 0 for none.
-        check: Seconds that asking what is stored takes, of a run with nothing to do.
-        read: The steps that others read.
     """
 
     job_name: str
@@ -126,24 +138,31 @@ class Bench(Struct, frozen=True):
     always: dict[str, str]
     edited: str
     op_name: str
+    unsteady: dict[str, Comparison]
     forecast: Forecast
     workers: int
-    check: float
-    read: frozenset[str]
 
     @property
     def saved(self) -> float:
         """Seconds that reuse saves when nothing has changed."""
         return self.cold.seconds - self.null.seconds
 
-    @property
-    def cheaper_to_run(self) -> tuple[StepCost, ...]:
-        """The steps whose own code takes less than storing what it gives once, and asking for it in one later run.
 
-        Not those that nobody reads: what they give is what the job is for.
-        """
-        share = self.check / max(1, len(self.steps))
-        return tuple([each for each in self.steps if each.run < each.store + share and each.key in self.read])
+def changed_steps(before: Iterable[Materialization], after: Iterable[Materialization]) -> dict[str, Comparison]:
+    """The steps that gave something else than before, or perhaps did."""
+    known = {each.step_key: _given(each) for each in before}
+    found: dict[str, Comparison] = {}
+    for each in after:
+        given = _given(each)
+        if any(digest is None for kind, digest in given.values() if kind == "value"):
+            found[each.step_key] = "unknown"
+        elif given != known.get(each.step_key):
+            found[each.step_key] = "other"
+    return found
+
+
+def _given(made: Materialization) -> dict[str, tuple[str, str | None]]:
+    return {output.name: (output.kind, output.content_digest) for output in made.outputs}
 
 
 def where_of(trace: Mapping[str, Any], began_ns: int) -> tuple[dict[str, float], dict[str, float]]:
@@ -178,10 +197,10 @@ def step_costs(trace: Mapping[str, Any]) -> tuple[StepCost, ...]:
         for row in sorted(rows, key=lambda each: (each["ts"], -each["dur"])):
             while above and above[-1][0] <= row["ts"]:
                 above.pop()
-            category, key = row["cat"], row["args"]["step"] if row["cat"] == "step" else None
+            category, key = row["cat"], row["args"]["step"] if row["cat"] in {"step", "retry"} else None
             if key is not None:
                 whole[key] = whole.get(key, 0.0) + row["dur"]
-                sizes[key] = row["args"].get("bytes")
+                sizes[key] = row["args"].get("bytes", sizes.get(key))
             elif above and (key := above[-1][2]) is not None:
                 at = (key, above[-1][1])
                 own[at] = own.get(at, 0.0) - row["dur"]
@@ -200,6 +219,8 @@ def step_costs(trace: Mapping[str, Any]) -> tuple[StepCost, ...]:
                 seconds(key, "load"),
                 seconds(key, "run"),
                 seconds(key, "store", "digest"),
+                seconds(key, "import"),
+                seconds(key, "retry"),
                 sizes[key],
             )
             for key, took in whole.items()
@@ -212,11 +233,15 @@ def forecast_of(
     selected: Sequence[str],
     edited: str,
     steps: Sequence[StepCost],
-    null: float,
+    edit: Stage,
     workers: int,
 ) -> Forecast:
-    """What a run would take in which all runs that stands below the steps of an op."""
-    seconds = {each.key: each.seconds for each in steps}
+    """What a run would take in which all runs that stands below the steps of an op.
+
+    It is more than that of the steps: a run in which any step runs imports and opens what one with nothing to do does
+    not, which is in no step's seconds, but in those of the edit.
+    """
+    seconds = {each.key: 0.0 if each.key in edit.ran else each.seconds for each in steps}
     op = job.steps[edited].op
     chains: dict[str, float] = {}
     for key in selected:
@@ -224,7 +249,18 @@ def forecast_of(
         if above or job.steps[key].op is op:
             chains[key] = seconds.get(key, 0.0) + max(above, default=0.0)
     work = sum(seconds.get(key, 0.0) for key in chains)
-    return Forecast(len(chains), null + max(work / max(1, workers), max(chains.values(), default=0.0)))
+    return Forecast(len(chains), edit.seconds + max(work / max(1, workers), max(chains.values(), default=0.0)))
 
 
-__all__ = ["WHERE", "Bench", "Forecast", "Stage", "StepCost", "forecast_of", "step_costs", "where_of"]
+__all__ = [
+    "WHERE",
+    "Bench",
+    "Comparison",
+    "Forecast",
+    "Stage",
+    "StepCost",
+    "changed_steps",
+    "forecast_of",
+    "step_costs",
+    "where_of",
+]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from memo.contracts.io_manager import Storage
 from memo.definition.names import check_tags
@@ -18,39 +17,22 @@ from memo.errors import DefinitionError, InvocationError, SelectionError, did_yo
 from memo.execution.environment import make_environment
 from memo.execution.run import new_run_id
 from memo.planning import Verdict
-from memo.project.bench_figures import Bench, Stage, StepCost, forecast_of, step_costs, where_of
-from memo.project.bench_target import text_of
-from memo.project.holdings import stored_bytes
+from memo.project.bench_figures import Bench, forecast_of
+from memo.project.bench_runs import Runner
 from memo.project.home import Home, find_root
-from memo.project.measuring import measure
 from memo.project.preparing import Wish, is_memoized, prepare, selection_of
-from memo.project.settings import REMOTE_VARIABLE, load_settings
+from memo.project.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
-    from memo.contracts.run_store import RunRecord
     from memo.definition.job import JobDefinition
     from memo.definition.reference import JobReference
-    from memo.project.measuring import Process, Start
+    from memo.project.bench_figures import Comparison
+    from memo.project.measuring import Start
 
 LONG = 10.0
 """Seconds. What takes longer is not repeated unasked."""
-
-
-class BenchFailedError(Exception):
-    """A run that was to be measured did not come to its end.
-
-    Attributes:
-        exit_code: Of the run; negative where a signal ended it, and 0 where it left before it had told what it did.
-        told: What it told at the end.
-    """
-
-    def __init__(self, stage: str, exit_code: int, told: Sequence[str]) -> None:
-        super().__init__(stage)
-        self.stage = stage
-        self.exit_code = exit_code
-        self.told = told
 
 
 class Surroundings(Struct, frozen=True):
@@ -163,7 +145,7 @@ def bench(
                 "with --as-configured, leave --cold out"
             )
     moved = () if as_configured else found.moved
-    runner = _Runner(reference, scratch, options, start, moved, listen)
+    runner = Runner(reference, scratch, options, start, moved, listen)
     all_run = f"all {len(selected):,} steps run, as long as they take"
     all_run = "its one step runs, as long as it takes" if len(selected) == 1 else all_run
     tell(f"cold: {all_run}" + (f"; {colds} times" if colds > 1 else ""))
@@ -172,9 +154,14 @@ def bench(
     null, always = runner.null(repeats)
     cost = next((each.seconds for each in steps if each.key == edited), 0.0)
     times = 1 if cost > LONG else repeats
-    tell(f"edit: the op of {edited!r} counts as edited, and gives what it gave; {times} times and once for the profile")
-    edit = runner.edit(edited, times)
+    tell(f"edit: the op of {edited!r} counts as edited, what it does stays; {times} times and once for the profile")
+    edit, others = runner.edit(edited, times)
     op = job.steps[edited].op
+    unsteady: dict[str, Comparison] = {
+        key: how
+        for key, how in others.items()
+        if job.steps[key].op is op and others.keys().isdisjoint(job.steps[key].parents())
+    }
     return Bench(
         job.name,
         cold,
@@ -184,10 +171,9 @@ def bench(
         always,
         edited,
         op.name,
-        forecast_of(job, selected, edited, steps, null.seconds, runner.workers),
+        unsteady,
+        forecast_of(job, selected, edited, steps, edit, runner.workers),
         runner.workers,
-        null.where.get("storage check", 0.0),
-        frozenset(parent for key in selected for parent in job.steps[key].parents()),
     )
 
 
@@ -231,139 +217,6 @@ def _refusal(outside: Mapping[str, str]) -> str:
     )
 
 
-class _Runner:
-    """Starts the runs, one after another, all in one home but for those that are cold."""
-
-    def __init__(
-        self,
-        reference: JobReference,
-        scratch: Path,
-        options: Sequence[str],
-        start: Start,
-        moved: Sequence[str],
-        listen: Callable[[str, str], None],
-    ) -> None:
-        self.workers = 0
-        self._reference = reference
-        self._scratch = scratch
-        self._options = options
-        self._moved = moved
-        self._listen = listen
-        self._target = scratch / "target" / "memo_bench_target.py"
-        self._home = scratch / "home"
-        self._edits = 0
-        # Nothing is taken from, or put into, what the project shares.
-        self._start = replace(start, environment={**start.environment, REMOTE_VARIABLE: ""})
-
-    def cold(self, times: int) -> tuple[Stage, tuple[StepCost, ...]]:
-        """Run with nothing stored. Each time is profiled: a run that takes long is not made twice for that."""
-        self._write_target()
-        measured: list[Process] = []
-        for number in range(times):
-            if number:
-                from shutil import rmtree
-
-                rmtree(self._home)
-            measured.append(self._run("cold", profiled=True))
-        trace = self._trace("cold")
-        return self._stage("cold", measured, trace, 0), step_costs(trace)
-
-    def null(self, times: int) -> tuple[Stage, dict[str, str]]:
-        """Run with all stored, several times, and once more for the profile."""
-        before = self._stored()
-        measured = [self._run("null") for _ in range(times)]
-        last = self._record()
-        self._run("null", profiled=True)
-        always = {key: reason for key, (_, reason, outcome) in last.steps.items() if outcome == "success"}
-        return self._stage("null", measured, self._trace("null"), before, last), always
-
-    def edit(self, step: str, times: int) -> Stage:
-        """Run with the op of a step edited, anew each time, and once more for the profile."""
-        measured: list[Process] = []
-        before = self._stored()
-        for number in range(times + 1):
-            self._edits += 1
-            self._write_target(step)
-            taken = self._run("edit", profiled=number == times)
-            if number < times:
-                measured.append(taken)
-        self._write_target()
-        return self._stage("edit", measured, self._trace("edit"), before, runs=times + 1)
-
-    def _write_target(self, edited: str | None = None) -> None:
-        given = (self._reference.place, self._reference.job)
-        text = text_of(*given, in_home=self._moved, edited=edited, edit=self._edits)
-        try:
-            self._target.parent.mkdir(exist_ok=True)
-            self._target.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise InvocationError(
-                f"nothing can be written there ({error.strerror}): work elsewhere, with --scratch or TMPDIR",
-                where=str(self._scratch),
-            ) from error
-
-    def _run(self, stage: str, *, profiled: bool = False) -> Process:
-        args = ["run", str(self._target), "--home", str(self._home), *self._options]
-        profile = self._scratch / f"{stage}.json"
-        if profiled:
-            profile.unlink(missing_ok=True)
-            args += ["--profile", str(profile)]
-        done = measure(args, self._start, lambda line: self._listen(stage, line))
-        # An op that ends the process ends it before the profile is written.
-        if done.exit_code or (profiled and not profile.stat().st_size):
-            raise BenchFailedError(stage, done.exit_code, done.told)
-        if profiled:
-            self._last = done
-        return done
-
-    def _stage(
-        self,
-        name: str,
-        measured: Sequence[Process],
-        trace: Mapping[str, Any],
-        before: int,
-        record: RunRecord | None = None,
-        *,
-        runs: int = 1,
-    ) -> Stage:
-        record = record or self._record()
-        outcomes = [(reason, outcome) for _, reason, outcome in record.steps.values()]
-        reused = sum(outcome == "reused" for _, outcome in outcomes)
-        planned = sum(
-            verdict == Verdict.MAYBE.value and outcome == "reused" for verdict, _, outcome in record.steps.values()
-        )
-        where, in_workers = where_of(trace, self._last.began_ns)
-        return Stage(
-            name,
-            tuple([each.wall for each in measured]),
-            tuple([each.cpu for each in measured]),
-            max(each.memory for each in measured),
-            max(0, self._stored() - before) // runs,
-            sum(outcome == "success" for _, outcome in outcomes),
-            planned,
-            reused - planned,
-            where,
-            in_workers,
-        )
-
-    def _trace(self, stage: str) -> Mapping[str, Any]:
-        import msgspec
-
-        found: Mapping[str, Any] = msgspec.json.decode((self._scratch / f"{stage}.json").read_bytes())
-        self.workers = max(self.workers, found["otherData"]["workers"])
-        return found
-
-    def _stored(self) -> int:
-        return stored_bytes(Home(self._home))
-
-    def _record(self) -> RunRecord:
-        with Home(self._home) as home:
-            (latest,) = home.catalog.list_runs(limit=1)
-            found = home.catalog.get_run(latest.run_id)
-        assert found is not None
-        return found
-
-
 @contextmanager
 def scratch_folder(given: str | None, start: Start, home: Home) -> Generator[Path]:
     """Make the folder to work in; one that nobody asked for is removed in the end.
@@ -401,7 +254,6 @@ def scratch_folder(given: str | None, start: Start, home: Home) -> Generator[Pat
 
 
 __all__ = [
-    "BenchFailedError",
     "Surroundings",
     "bench",
     "scratch_folder",

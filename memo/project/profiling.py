@@ -12,29 +12,24 @@ from importlib import import_module
 from time import perf_counter_ns, process_time_ns, time_ns
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
+from memo.contracts.executor import Gathered, Span
 from memo.definition.families import IO_MANAGERS, STRATEGIES, family_member
 from memo.errors import InvocationError
 from memo.events import Event, EventType
 from memo.execution.spans import STEP_SEAMS, Seam, Spans, import_seams
+from memo.project.profile_file import ProfileFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from memo.contracts.executor import Gathered, Span
     from memo.project.home import Home
 
 SHOWN_REUSES = 1_000
 """So many reused steps at most are marks of their own; of more there is the number only."""
 
-_BEGINNING = b'{"displayTimeUnit":"ms","otherData":{"memo":'
-"""What every trace begins with, so that no other file is taken for one and written over."""
-
-_ENDED = {
-    EventType.STEP_SUCCESS,
-    EventType.STEP_FAILURE,
-    EventType.STEP_UP_FOR_RETRY,
-    EventType.OUTPUT_LOST,
-}
+_ENDED = {EventType.STEP_SUCCESS: "run", EventType.STEP_FAILURE: "failed"}
 
 
 def _catalog_seams() -> Iterable[Seam]:
@@ -62,6 +57,7 @@ def _as(name: str) -> Callable[..., tuple[str, str | None]]:
 def coordinator_seams(
     planned: Callable[[tuple[Any, ...], Any], None] | None = None,
     heard: Callable[[tuple[Any, ...], Any], None] | None = None,
+    given: Callable[[tuple[Any, ...], Any], None] | None = None,
     received: Callable[[tuple[Any, ...], Any], None] | None = None,
 ) -> list[Seam]:
     """What is looked at in the process of the run.
@@ -69,6 +65,7 @@ def coordinator_seams(
     Args:
         planned: Told of every plan.
         heard: Told of the events that happen.
+        given: Told of the tasks that workers are given.
         received: Told of the outcomes of steps that ran in workers.
     """
     workers = "memo.execution.multiprocess:MultiprocessExecutor"
@@ -84,8 +81,11 @@ def coordinator_seams(
         Seam("memo.project.preparing:plan_without_memoization", "plan", taken=planned),
         Seam("memo.execution.storage:StepStorage.stored", "storage check", _as("ask what is stored")),
         Seam("memo.execution.loop:RunLoop.run", "loop", _as("walk the plan")),
+        Seam("memo.execution.in_process:sleep", "waiting", _as("wait to retry, or for another run")),
+        Seam("memo.execution.multiprocess:sleep", "waiting", _as("wait to retry, or for another run")),
         Seam("memo.execution.recording:Recorder.tell", "telling", taken=heard),
         Seam(f"{workers}.submit", "starting workers"),
+        Seam(f"{workers}._worker_for", "starting workers", _as("start a worker"), taken=given),
         Seam(f"{workers}.outcomes", "waiting for workers", _as("wait for workers"), taken=received),
         Seam(f"{workers}.stop", "waiting for workers", _as("end workers"), taken=received),
         *STEP_SEAMS,
@@ -105,11 +105,13 @@ class _Profile:
         self.verdicts: dict[str, tuple[str, str]] = {}
         self.sizes: dict[str, int] = {}
         self.reused: list[tuple[str, str, int]] = []
-        self.open: dict[str, int] = {}
-        """Steps that have started and not ended, and when; those stay here that were canceled."""
-        self.unheard: list[tuple[str, int, int]] = []
-        """Steps whose worker died, from when to when."""
+        self.given_to: dict[str, tuple[int, int, int]] = {}
+        """Steps that a worker was given and has not told of: its process, the attempt, and when it began."""
         self.outcomes: dict[str, int] = {}
+        self.resting: dict[str, int] = {}
+        """Steps that wait for another attempt, and since when."""
+        self.rests: dict[str, list[Span]] = {}
+        """How long they waited."""
 
     def at(self, seconds: float) -> int:
         """A time of an event on the clock of spans."""
@@ -122,13 +124,20 @@ class _Profile:
             reason = f"{step.reason.value}: {step.detail}" if step.detail else step.reason.value
             self.verdicts[key] = (step.verdict.value, reason)
 
+    def given(self, args: tuple[Any, ...], worker: Any) -> None:
+        """Take that a worker is going to run a task."""
+        task, pid = args[1], worker.process.pid
+        self.workers.setdefault(pid, [])
+        self.given_to[task.step_key] = (pid, task.attempt, perf_counter_ns())
+
     def received(self, _args: tuple[Any, ...], outcomes: Any) -> None:
         """Take what workers have gathered, with the outcomes of their steps."""
         for outcome in outcomes:
-            if outcome.gathered is not None:
-                self.workers.setdefault(outcome.gathered.pid, []).append(outcome.gathered)
-            elif outcome.step_key in self.open:
-                self.unheard.append((outcome.step_key, self.open.pop(outcome.step_key), perf_counter_ns()))
+            if outcome.gathered is None:
+                self._cut_short(outcome.step_key, outcome.kind)
+            else:
+                self.given_to.pop(outcome.step_key, None)
+                self.workers[outcome.gathered.pid].append(outcome.gathered)
 
     def heard(self, args: tuple[Any, ...], _result: Any) -> None:
         """Take events."""
@@ -142,18 +151,34 @@ class _Profile:
         if key is None:
             return
         if kind in {EventType.STEP_START, EventType.STEP_RESTARTED}:
-            self.open[key] = self.at(event.at)
+            if key in self.given_to:
+                pid, attempt, given = self.given_to[key]
+                self.given_to[key] = (pid, attempt, min(max(given, self.at(event.at)), perf_counter_ns()))
+            self._rested(key)
         elif kind is EventType.HANDLED_OUTPUT and "bytes" in event.data:
             self.sizes[key] = self.sizes.get(key, 0) + event.data["bytes"]
         elif kind is EventType.STEP_REUSED:
             self.outcomes["reused"] = self.outcomes.get("reused", 0) + 1
             if len(self.reused) < SHOWN_REUSES:
                 self.reused.append((key, event.data.get("reason", ""), self.at(event.at)))
-        elif kind in _ENDED:
-            self.open.pop(key, None)
-            word = {EventType.STEP_SUCCESS: "run", EventType.STEP_FAILURE: "failed"}.get(kind)
-            if word is not None:
-                self.outcomes[word] = self.outcomes.get(word, 0) + 1
+        elif kind is EventType.STEP_UP_FOR_RETRY:
+            self.resting[key] = perf_counter_ns()
+        elif (word := _ENDED.get(kind)) is not None:
+            self.outcomes[word] = self.outcomes.get(word, 0) + 1
+
+    def _cut_short(self, key: str, outcome: str) -> None:
+        """Take that a step ended of which its worker can tell nothing: what is known is told in its place."""
+        pid, attempt, began = self.given_to.pop(key)
+        took, parts = perf_counter_ns() - began, self.workers[pid]
+        thread = next((number for part in parts for number, name in part.threads.items() if name == "main"), pid)
+        span = Span(key, "step", began, took, thread, key, {"attempt": attempt + 1, "outcome": outcome})
+        parts.append(Gathered(pid, (span,), {"step": took}, {thread: "main"}))
+
+    def _rested(self, key: str) -> None:
+        since = self.resting.pop(key, None)
+        if since is not None:
+            span = Span("wait to retry", "retry", since, perf_counter_ns() - since, 0, key)
+            self.rests.setdefault(key, []).append(span)
 
     # The trace
 
@@ -165,8 +190,18 @@ class _Profile:
 
         spans, pid, ended = self.spans, os.getpid(), perf_counter_ns()
         begin = min(each.start for each in spans.found)
-        rows = [*_named_rows(pid, command, spans.threads)]
+        for key in [*self.resting]:
+            self._rested(key)
+        for key in [*self.given_to]:
+            self._cut_short(key, "canceled")
+        # Each step that waits has a row of its own: other steps run meanwhile.
+        apart = dict(enumerate(self.rests, max(spans.threads) + 1))
+        threads = spans.threads | {number: f"waiting to retry: {key}" for number, key in apart.items()}
+        rows = [*_named_rows(pid, command, threads)]
         rows += [self._row(span, pid, begin) for span in spans.found]
+        rows += [
+            self._row(replace(span, thread=row), pid, begin) for row, key in apart.items() for span in self.rests[key]
+        ]
         for number, (worker, parts) in enumerate(self.workers.items(), 1):
             threads = {thread: name for part in parts for thread, name in part.threads.items()}
             rows += _named_rows(worker, f"worker {number}", threads)
@@ -174,13 +209,6 @@ class _Profile:
         for key, reason, at in self.reused:
             place = {"ph": "i", "s": "t", "ts": (at - begin) / 1000, "pid": pid, "tid": spans.main}
             rows.append({"name": f"{key} reused", "cat": "reused", **place, "args": {"step": key, "reason": reason}})
-        told_here = {each.step for each in spans.found if each.category == "step"}
-        canceled = [(key, at, ended) for key, at in self.open.items() if key not in told_here]
-        for number, (key, at, until) in enumerate([*self.unheard, *canceled], 1):
-            # What ran in a worker that was ended could not be told by it. Each has a row of its own: they may overlap.
-            name = {"name": "thread_name", "ph": "M", "pid": pid, "tid": number, "args": {"name": f"ended: {key}"}}
-            took = {"ph": "X", "ts": (at - begin) / 1000, "dur": (until - at) / 1000, "pid": pid, "tid": number}
-            rows += [name, {"name": key, "cat": "step", **took, "args": self._facts(key, {"outcome": "ended"})}]
         told = {
             "memo": __version__,
             "job": self.job,
@@ -260,7 +288,7 @@ def profiled(path: str, command: str, home: Home) -> Generator[None]:
     Raises:
         InvocationError: The file cannot be written, or is another.
     """
-    file = _File(path, home)
+    file = ProfileFile(path, home)
     file.check()
     profile = _Profile()
     spans, entered = profile.spans, perf_counter_ns()
@@ -274,7 +302,7 @@ def profiled(path: str, command: str, home: Home) -> Generator[None]:
         family_member(IO_MANAGERS, "text")
         family_member(STRATEGIES, "source_hash")
     with spans.span("prepare the profile", "profile"):
-        seams = coordinator_seams(profile.planned, profile.heard, profile.received)
+        seams = coordinator_seams(profile.planned, profile.heard, profile.given, profile.received)
         import_seams(seams)
     try:
         with profile.spans.gathering(seams):
@@ -285,64 +313,6 @@ def profiled(path: str, command: str, home: Home) -> Generator[None]:
             file.write(profile.trace(command))
         raise
     file.write(profile.trace(command))
-
-
-class _File:
-    """The file to write.
-
-    Args:
-        given: Its name, as it was given.
-        home: In which it must not be.
-    """
-
-    def __init__(self, given: str, home: Home) -> None:
-        self._given = given
-        # An op may change the current folder.
-        self._path = os.path.abspath(given)
-        self._home = home
-
-    def check(self) -> None:
-        """See that it can be written, and that nothing is lost by it.
-
-        Raises:
-            InvocationError: It cannot, or is another file than a profile.
-        """
-        path = self._path
-        if self._home.holds(path):
-            raise InvocationError(
-                "is in the home, where only what memo stores is kept: write the profile elsewhere", where=self._given
-            )
-        try:
-            is_special = os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
-            if is_special:
-                return
-            with open(path, "ab+") as file:
-                file.seek(0)
-                beginning = file.read(len(_BEGINNING))
-        except OSError as error:
-            raise self._unwritable(error) from error
-        if beginning and beginning != _BEGINNING:
-            raise InvocationError(
-                "is there already and is no profile of memo's, so it is not written over: give --profile another name",
-                where=self._given,
-            )
-
-    def write(self, text: bytes) -> None:
-        """Write it.
-
-        Raises:
-            InvocationError: It cannot be, or an op of the run has written another file there.
-        """
-        assert text.startswith(_BEGINNING)
-        self.check()
-        try:
-            with open(self._path, "wb") as file:
-                file.write(text)
-        except OSError as error:
-            raise self._unwritable(error) from error
-
-    def _unwritable(self, error: OSError) -> InvocationError:
-        return InvocationError(f"the profile cannot be written there: {error.strerror}", where=self._given)
 
 
 __all__ = ["SHOWN_REUSES", "coordinator_seams", "profiled"]

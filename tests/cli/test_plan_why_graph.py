@@ -71,7 +71,7 @@ def test_a_plan_has_a_line_a_step_with_reason_and_seconds(workspace: Workspace, 
     assert columns(done) == [
         ["REUSE", "load", "stored under this version", "41 s"],
         ["RUN", "clean", "code changed: timed.clean", "4.2 s"],
-        ["MAYBE", "report", "an upstream step runs: clean", "0.5 s"],
+        ["MAYBE", "report", "an upstream step runs: clean", "0.50 s"],
     ]
     header = done.stdout.splitlines()[0]
     by_column = {name: header.index(name) + len(name) for name in ("TAKES", "SAVES")}
@@ -79,7 +79,7 @@ def test_a_plan_has_a_line_a_step_with_reason_and_seconds(workspace: Workspace, 
     assert lines[1].endswith("41 s")
     assert len(lines[1]) == by_column["SAVES"]
     assert len(lines[2]) == by_column["TAKES"]
-    assert lines[-1] == "timed: 1 step to run (about 4.2 s), 1 maybe (about 0.5 s), 1 to reuse (saves 41 s)"
+    assert lines[-1] == "timed: 1 step to run (about 4.2 s), 1 maybe (about 0.50 s), 1 to reuse (saves 41 s)"
     found = result(ok("plan", "timed.py", "--json"))
     assert found["counts"] == {"RUN": 1, "REUSE": 1, "MAYBE": 1, "UNNEEDED": 0}
     assert (found["seconds_to_run"], found["seconds_maybe"], found["seconds_saved"]) == (4.2, 0.5, 41.0)

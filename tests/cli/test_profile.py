@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from memo.project.bench_figures import step_costs
 from memo.project.profiling import SHOWN_REUSES
 from tests.cli.conftest import running
 
@@ -64,10 +65,17 @@ def spans(trace: dict[str, Any], category: str) -> list[dict[str, Any]]:
     return [row for row in trace["traceEvents"] if row["ph"] == "X" and row["cat"] == category]
 
 
+def process_of(trace: dict[str, Any], step: str) -> str:
+    """What the process is called in which a step ran."""
+    (pid,) = {row["pid"] for row in spans(trace, "step") if row["name"] == step}
+    names = (row for row in trace["traceEvents"] if row["name"] == "process_name" and row["pid"] == pid)
+    return next(names)["args"]["name"]
+
+
 def told(trace: dict[str, Any]) -> dict[str, tuple[str, str, str]]:
     """What the steps' spans tell: verdict, reason, outcome."""
     return {
-        row["name"]: (row["args"]["verdict"], row["args"]["reason"], row["args"].get("outcome", ""))
+        row["name"]: (row["args"]["verdict"], row["args"]["reason"], row["args"]["outcome"])
         for row in spans(trace, "step")
     }
 
@@ -183,7 +191,12 @@ def test_a_run_that_is_interrupted(waiting: Workspace, start: Start, concurrency
         process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode == 130
-    assert {"load", "wait"} <= told(trace_of(waiting)).keys()
+    trace = trace_of(waiting)
+    never = "never run"
+    assert told(trace) == {"load": ("RUN", never, "success"), "wait": ("RUN", never, "canceled")}
+    assert {row["args"]["attempt"] for row in spans(trace, "step")} == {1}
+    assert len({(row["pid"], row["tid"]) for row in spans(trace, "step")}) == 1
+    assert process_of(trace, "wait") == ("worker 1" if concurrency == "2" else "memo run waiting.py")
 
 
 def test_a_worker_that_dies_is_seen(workspace: Workspace, memo: Memo) -> None:
@@ -203,7 +216,10 @@ def test_a_worker_that_dies_is_seen(workspace: Workspace, memo: Memo) -> None:
         """,
     )
     assert memo("run", "dying.py", "--profile", "trace.json", "-j", "2").returncode == 1
-    assert told(trace_of(workspace)) == {"die": ("RUN", "never run", "ended")}
+    trace = trace_of(workspace)
+    assert told(trace) == {"die": ("RUN", "never run", "died")}
+    assert [row["args"]["attempt"] for row in spans(trace, "step")] == [1]
+    assert process_of(trace, "die") == "worker 1"
 
 
 def test_attempts_and_streams(workspace: Workspace, ok: Memo) -> None:
@@ -237,6 +253,80 @@ def test_attempts_and_streams(workspace: Workspace, ok: Memo) -> None:
     ok("run", "rows.py", "--profile", "trace.json")
     attempts = [row["args"]["attempt"] for row in spans(trace_of(workspace), "step") if row["name"] == "once"]
     assert attempts == [1, 2]
+
+
+@pytest.mark.parametrize("concurrency", ["1", "2"])
+def test_what_is_imported_on_the_way_is_told_apart(workspace: Workspace, memo: Memo, concurrency: str) -> None:
+    workspace.write(
+        "slowly.py",
+        """
+        from time import perf_counter
+        until = perf_counter() + 0.05
+        while perf_counter() < until:
+            pass
+        """,
+    )
+    workspace.write(
+        "importing.py",
+        """
+        from memo import job, op
+
+        @op(version="1")  # its code is not looked at before
+        def first() -> int:
+            import slowly
+            return 1
+
+        @op
+        def second(number: int) -> int:
+            import nowhere
+            return number
+
+        @job
+        def daily():
+            second(first())
+        """,
+    )
+    done = memo("run", "importing.py", "--profile", "trace.json", "-j", concurrency)
+    assert "ModuleNotFoundError: No module named 'nowhere'" in done.stderr
+    assert "import nowhere" in done.stderr
+    assert "spans.py" not in done.stderr
+    assert "importlib" not in done.stderr
+    trace = trace_of(workspace)
+    (span,) = [row for row in spans(trace, "import") if row["name"] == "import slowly"]
+    assert span["dur"] >= 50_000
+    cost = next(each for each in step_costs(trace) if each.key == "first")
+    assert cost.imports >= 0.05
+    assert cost.run + cost.imports <= cost.seconds + 1e-6
+
+
+@pytest.mark.parametrize("concurrency", ["1", "2"])
+def test_waiting_for_another_attempt(workspace: Workspace, ok: Memo, concurrency: str) -> None:
+    workspace.write(
+        "twice.py",
+        """
+        from memo import RetryPolicy, job, op
+
+        @op(retry_policy=RetryPolicy(max_retries=2, delay=0.2))
+        def thrice(context) -> int:
+            if context.retry_number < 2:
+                raise ValueError("not yet")
+            return 3
+
+        @job
+        def daily():
+            thrice()
+        """,
+    )
+    ok("run", "twice.py", "--profile", "trace.json", "-j", concurrency)
+    trace = trace_of(workspace)
+    first, second = spans(trace, "retry")
+    assert first["args"]["step"] == second["args"]["step"] == "thrice"
+    assert min(first["dur"], second["dur"]) >= 199_000
+    assert trace["otherData"]["totals_ns"]["main"]["waiting"] >= 2 * 199_000_000
+    (cost,) = step_costs(trace)
+    assert cost.wait == pytest.approx((first["dur"] + second["dur"]) / 1e6)
+    assert cost.wait < cost.seconds
+    assert cost.bytes == spans(trace, "step")[-1]["args"]["bytes"]
 
 
 @pytest.mark.usefixtures("daily")

@@ -79,6 +79,7 @@ def test_the_log_is_kept_as_events(workspace) -> None:
 
 DEATHS = """
     import os, signal, sys
+    from time import perf_counter
     from memo import Failure, RetryPolicy, job, op
 
     class Odd(Exception):
@@ -94,6 +95,9 @@ DEATHS = """
 
     @op
     def leaves() -> int:
+        until = perf_counter() + 0.05
+        while perf_counter() < until:
+            pass
         os._exit(7)
 
     @op
@@ -140,6 +144,12 @@ def test_a_worker_that_dies_fails_its_step_not_the_run(workspace) -> None:
     assert "killed by SIGKILL" in found.errors["killed"]
     assert "ended with exit code 7" in found.errors["leaves"]
     assert found.errors["raises"] == "odd"
+
+    from memo import Home
+
+    with Home(workspace.home) as home:
+        events = home.catalog.events(found.run_id, step_key="leaves")
+    assert [event.data["seconds"] >= 0.05 for event in events if event.kind == "STEP_FAILURE"] == [True]
     assert sorted(workspace.run(max_concurrent=2).ran) == []
 
 
