@@ -110,7 +110,7 @@ def measure(args: Sequence[str], start: Start, listen: Callable[[str], None]) ->
 
     listener = Thread(target=hear, daemon=True)
     listener.start()
-    stopped = False
+    stopped = is_to_stop = False
     try:
         # One that is gone at once answers nothing.
         with suppress(BrokenPipeError):
@@ -119,10 +119,13 @@ def measure(args: Sequence[str], start: Start, listen: Callable[[str], None]) ->
         answer = ""
         while not answer:
             try:
+                if is_to_stop:
+                    # Here, where the next one is caught too, which may come as soon as this one is answered.
+                    is_to_stop = False
+                    os.kill(started.pid, signal.SIGINT)
                 answer = started.stdout.readline() or "{}"
             except KeyboardInterrupt:
-                stopped = True
-                os.kill(started.pid, signal.SIGINT)
+                stopped = is_to_stop = True
         started.wait()
     finally:
         # With its standard input goes whatever still runs.
