@@ -60,9 +60,9 @@ def _null(size: int, system: str, of: str = "cpu", *, ours: str = "memo") -> Cal
     return value
 
 
-def _a_step(phase: str) -> Callable[[Results], float | None]:
+def _a_step(phase: str, ours: str) -> Callable[[Results], float | None]:
     def value(results: Results) -> float | None:
-        found = _number(medians(results, "in process", phase, shape="layered", size=1_000).get("memo"))
+        found = _number(medians(results, "in process", phase, shape="layered", size=1_000).get(ours))
         return None if found is None else found / 1_000
 
     return value
@@ -123,8 +123,14 @@ GOALS = (
             Goal("to that of 10,000", 11.0, 10.0, times, _linear(ours)),
         )
     ),
-    Goal("planning, in process, a step", 25e-6, 8e-6, seconds, _a_step("plan")),
-    Goal("cold no-op step, in process", 200e-6, 100e-6, seconds, _a_step("cold")),
+    *(
+        goal
+        for ours, told in ((FEW, "of few ops"), ("memo", "with an op of its own"))
+        for goal in (
+            Goal(f"planning, in process, a step {told}", 25e-6, 8e-6, seconds, _a_step("plan", ours)),
+            Goal(f"cold no-op step {told}, in process", 200e-6, 100e-6, seconds, _a_step("cold", ours)),
+        )
+    ),
     Goal("reuse of a large frame, to pickle", 1 / 14, 1 / 35, times, _load("cpu", "pickle 4")),
     Goal("its new memory", 20e6, 2e6, bytes_, _load("memory", "")),
     Goal("content hash, to xxh3-128 alone", 1 / 0.8, 1.05, times, _hash),

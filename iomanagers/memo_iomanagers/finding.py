@@ -72,10 +72,20 @@ class Finder:
         """By the address of an output, its manifest as it was written and as it reads."""
 
     def know(self, address: str, raw: bytes, manifest: Manifest) -> None:
-        """Remember a manifest that has just been written: as long as its file holds it, it need not be decoded."""
+        """Remember a manifest that has just been written."""
         if len(self._known) >= _MOST_KNOWN:
             del self._known[next(iter(self._known))]
         self._known[address] = (raw, manifest)
+
+    def written(self, context: OutputContext, address: str) -> tuple[bytes, Manifest] | None:
+        """The manifest of an output that its run has stored here just now, and that holds its value, as it was written.
+
+        Its file need not be asked: whatever became of that meanwhile, this is what the run has stored and recorded.
+        """
+        known = self._known.get(address)
+        if known is None or known[1].value is None or known[1].run_id is None or known[1].run_id != context.run_id:
+            return None
+        return known
 
     def follow(
         self,

@@ -179,8 +179,8 @@ def test_the_budget_tells_what_is_met_missed_and_not_measured() -> None:
         Result("in process", "memo", "cold", "layered", 1000, cpu=0.5),
     )
     told = {row[0]: row[3:] for row in tables.budget(Results(rows, {})).rows}
-    assert told["planning, in process, a step"] == ("20 us", "met")
-    assert told["cold no-op step, in process"] == ("500 us", "MISSED")
+    assert told["planning, in process, a step with an op of its own"] == ("20 us", "met")
+    assert told["cold no-op step with an op of its own, in process"] == ("500 us", "MISSED")
     assert told["null run of 1,000, to joblib"] == ("0.5x", "met")
     assert told["null run of 100,000 steps, an op each"] == ("", "not measured")
 

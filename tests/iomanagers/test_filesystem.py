@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from xxhash import xxh3_128_hexdigest
 
 from memo.contracts.io_manager import InputContext, OutputContext, Provenance, Storage, StoredValue
@@ -45,7 +46,9 @@ def output(name: str = "result", version: str | None = "ab12", run_id: str | Non
 
 
 def load(io_manager: FsIOManager, context: OutputContext) -> Any:
-    return io_manager.load_input(InputContext("value", context))
+    """Load as for another run than the one that stored it, of which nothing is known by heart."""
+    asked = context if context.version is None else replace(context, run_id="run-2")
+    return io_manager.load_input(InputContext("value", asked))
 
 
 def files(io_manager_or_folder: Any) -> list[Path]:
@@ -313,6 +316,25 @@ print(io_manager.load_input(InputContext("value", context)))
 """
     ended = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert ended.stdout == "{'a': [1, 2]}\n"
+
+
+def test_what_a_run_has_just_stored_it_loads_as_it_stored_it(io_manager: FsIOManager, folder: Path) -> None:
+    io_manager.handle_output(output(), ["value"])
+    (manifest,) = files(folder)
+    manifest.write_bytes(b"damaged")
+    first, second = (io_manager.load_input(InputContext("value", output())) for _ in range(2))
+    assert first == second == ["value"]
+    assert first is not second
+    assert io_manager.has_output(output()) is False
+    with pytest.raises(OutputLostError, match="not a whole manifest"):
+        load(io_manager, output())
+
+
+def test_what_another_has_stored_meanwhile_is_loaded_for_who_asks_for_it(io_manager: FsIOManager, folder: Path) -> None:
+    io_manager.handle_output(output(), 1)
+    FsIOManager(folder).handle_output(output(run_id="run-2"), 2)
+    assert io_manager.load_input(InputContext("value", output())) == 1
+    assert io_manager.load_input(InputContext("value", output(run_id="run-2"))) == 2
 
 
 def test_a_manifest_cut_anywhere_is_a_miss_with_one_warning(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 import memo
 from memo.contracts.io_manager import InputContext, OutputContext, Provenance, Storage
@@ -34,7 +35,9 @@ def output(name: str = "result", version: str | None = "ab12") -> OutputContext:
 
 
 def load(io_manager: FsIOManager, context: OutputContext) -> Any:
-    return io_manager.load_input(InputContext("value", context))
+    """Load as for another run than the one that stored it, of which nothing is known by heart."""
+    asked = context if context.version is None else replace(context, run_id="run-2")
+    return io_manager.load_input(InputContext("value", asked))
 
 
 @pytest.fixture
