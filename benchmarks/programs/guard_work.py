@@ -152,23 +152,23 @@ def cold(_steps: int, folder: Path) -> Work:
 
 
 def load(_steps: int, folder: Path) -> Work:
-    """Loading small outputs; the floor reads and unpickles their data and manifests."""
+    """Loading small outputs that another run has stored; the floor reads their files and unpickles as many values."""
     from memo.contracts.io_manager import InputContext, OutputContext
     from memo_iomanagers.filesystem import FsIOManager
 
     manager = FsIOManager(folder / "loaded")
-    contexts = [OutputContext("step", "result", f"{number:032x}", "run") for number in range(LOADED)]
-    for number, context in enumerate(contexts):
-        manager.handle_output(context, {"number": number})
-    files = [path for path in sorted((folder / "loaded").rglob("*")) if path.is_file()]
+    versions = [f"{number:032x}" for number in range(LOADED)]
+    for number, version in enumerate(versions):
+        manager.handle_output(OutputContext("step", "result", version, "run"), {"number": number})
+    files = [path for path in sorted((folder / "loaded" / "versioned").rglob("*")) if path.is_file()]
+    pickled = pickle.dumps({"number": LOADED})
+    contexts = [OutputContext("step", "result", version, "another run") for version in versions]
 
     def floor() -> None:
-        for _ in range(3):
-            for path in files:
-                with open(path, "rb") as file:
-                    data = file.read()
-                if path.suffix == ".pkl":
-                    pickle.loads(data)  # noqa: S301 - written above
+        for path in files:
+            with open(path, "rb") as file:
+                file.read()
+            pickle.loads(pickled)  # noqa: S301 - made above
 
     return lambda: [manager.load_input(InputContext("value", context)) for context in contexts], floor
 
