@@ -28,7 +28,7 @@ check: $(READY)
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-# Minutes, and hours: the report is .bench/report.html. The second writes the figures of README and docs.
+# Minutes, and most of an hour: the report is .bench/report.html. The second writes the figures of README and docs.
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 

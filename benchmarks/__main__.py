@@ -28,7 +28,7 @@ PUBLISHED = ROOT / "benchmarks" / "published.parquet"
 def main() -> int:
     """Run the harness."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--full", action="store_true", help="all sizes and rounds: hours, not minutes")
+    parser.add_argument("--full", action="store_true", help="all sizes and rounds: most of an hour, not minutes")
     parser.add_argument("--only", default="", help="systems, with commas between them")
     parser.add_argument("--workload", action="append", choices=sorted(WORKLOADS), help="one or more; all if left out")
     parser.add_argument("--scratch", help="where pipelines run; in memory if left out, where there is such a place")
