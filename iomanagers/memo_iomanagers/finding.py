@@ -90,6 +90,7 @@ class Finder:
     def follow(
         self,
         context: OutputContext,
+        address: str,
         look: Callable[[str, Manifest], _T],
         *,
         set_aside: bool = False,
@@ -100,6 +101,7 @@ class Finder:
 
         Args:
             context: The output.
+            address: Of it.
             look: Given the path of the file that holds the data, and the manifest.
             set_aside: A manifest that is not whole, or whose data is gone.
 
@@ -111,7 +113,6 @@ class Finder:
             OutputLostError: What lies there is not whole.
             StorageError: The place could not be asked.
         """
-        address = address_of(context)
         path = address + MANIFEST
         tried = None
         while True:
@@ -202,7 +203,7 @@ class Finder:
             OutputLostError: What lies there is not whole.
             StorageError: The place could not be asked.
         """
-        found = self.follow(context, self._size)
+        found = self.follow(context, address_of(context), self._size)
         if found is None:
             return None
         _, manifest, path, size = found

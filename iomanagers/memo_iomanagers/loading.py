@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from memo.errors import StorageError
 from memo_iomanagers.encodings import encoding_named
-from memo_iomanagers.naming import MANIFEST, address_of, manifest_path
+from memo_iomanagers.naming import MANIFEST, address_of
 from memo_iomanagers.stored import stored_as
 from memo_iomanagers.telling import lost, where_of
 
@@ -46,16 +46,16 @@ class Loader:
             OutputLostError: It is not there, or not whole, or needs classes that today's code does not have.
             StorageError: It could not be read, or rebuilding it raised an error.
         """
-        finder = self._finder
-        address = address_of(output)
+        finder, address = self._finder, address_of(output)
+        name = address + MANIFEST
         known = finder.written(output, address)
         if known is not None:
             raw, manifest = known
-            stored = stored_as(manifest, self._place, address + MANIFEST, None, signed=self._signed)
+            stored = stored_as(manifest, self._place, name, None, signed=self._signed)
             return self._rebuilt(stored, output, raw, manifest, wanted)
-        found = finder.follow(output, finder.open, set_aside=self._place.remote)
+        found = finder.follow(output, address, finder.open, set_aside=self._place.remote)
         if found is None:
-            raise lost(output, f"is not stored, there is no {self._place.full_name(manifest_path(output))}")
+            raise lost(output, f"is not stored, there is no {self._place.full_name(name)}")
         raw, manifest, path, file = found
         stored = stored_as(manifest, self._place, path, file, signed=self._signed)
         if file is None:
