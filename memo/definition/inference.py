@@ -72,8 +72,10 @@ _known_inputs: dict[tuple[str, ...], Mapping[str, In]] = {}
 _MOST_KNOWN = 1000
 
 _PLAIN_INPUT = In()
-_PLAIN_OUTPUTS: Mapping[str, Out] = MappingProxyType({DEFAULT_OUTPUT: Out()})
+PLAIN_OUTPUTS: Mapping[str, Out] = MappingProxyType({DEFAULT_OUTPUT: Out()})
 """Of which nothing is said. Most inputs and outputs of untyped code are, so that they are shared."""
+
+NO_INPUTS: Mapping[str, In] = MappingProxyType({})
 
 
 def _input(name: str, annotation: Any, default: Any, given: Any, signature: Signature, where: Where) -> In:
@@ -112,9 +114,11 @@ def outputs_of(signature: Signature, out: object, where: Where) -> Mapping[str, 
         DefinitionError: The two do not agree, or an output cannot be right.
     """
     # What a generator returns says nothing of what it yields.
-    returns = NO_VALUE if signature.is_generator else signature.resolved(signature.returns)
+    returns = NO_VALUE
+    if "return" in signature.annotations and not signature.is_generator:
+        returns = signature.resolved(signature.returns)
     if out is None and returns is NO_VALUE:
-        return _PLAIN_OUTPUTS
+        return PLAIN_OUTPUTS
     if out is None or isinstance(out, Out):
         return {DEFAULT_OUTPUT: _typed(out or Out(), returns)}
     outs: dict[str, Out] = {}

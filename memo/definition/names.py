@@ -10,6 +10,8 @@ from functools import partial
 from types import CodeType, FunctionType, MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from msgspec import Struct
+
 from memo.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ def innermost(fn: Any) -> Any:
 
 def name_of(fn: Any) -> str:
     """The name that a function gives to what is made of it; of an object without one, its class's."""
+    if type(fn) is FunctionType:
+        return fn.__name__
     while isinstance(fn, partial):
         fn = fn.func
     return getattr(fn, "__name__", None) or type(fn).__name__
@@ -59,6 +63,8 @@ def name_of(fn: Any) -> str:
 
 def doc_of(fn: Any) -> str | None:
     """The docstring of a function; of a callable object, its class's."""
+    if type(fn) is FunctionType:
+        return fn.__doc__
     while isinstance(fn, partial):
         fn = fn.func
     return getattr(fn, "__doc__", None)
@@ -106,18 +112,15 @@ def described(kind: str, name: str, location: str) -> str:
     return f"{kind} {name!r} ({location})" if location else f"{kind} {name!r}"
 
 
-class Described:
+class Described(Struct, frozen=True, eq=False):
     """A definition that is being made, for the front of an error: put in words only where there is one to tell."""
 
-    __slots__ = ("_fn", "_kind", "_name")
-
-    def __init__(self, kind: str, name: str, fn: Any) -> None:
-        self._kind = kind
-        self._name = name
-        self._fn = fn
+    kind: str
+    name: str
+    fn: Any
 
     def __str__(self) -> str:
-        return described(self._kind, self._name, location_of(self._fn))
+        return described(self.kind, self.name, location_of(self.fn))
 
 
 Where = str | Described

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 from memo.definition.composition import Placeable, current
 from memo.definition.config import compile_schema
 from memo.definition.definition import check_function
-from memo.definition.inference import inputs_of, outputs_of
+from memo.definition.inference import NO_INPUTS, PLAIN_OUTPUTS, inputs_of, outputs_of
 from memo.definition.names import (
     NO_NAMES,
     NO_TAGS,
@@ -22,7 +23,7 @@ from memo.definition.names import (
     location_of,
     name_of,
 )
-from memo.definition.ports import DEFAULT_OUTPUT
+from memo.definition.ports import DEFAULT_IO_MANAGER_KEY
 from memo.definition.preset import Preset, preset_from, resolve_config
 from memo.definition.retry_policy import RetryPolicy
 from memo.definition.signature import Signature, read_signature
@@ -58,52 +59,82 @@ class OpDefinition(Placeable):
     kind = "op"
     hardcoded_value = None
 
+    # What most ops have in common stands here, and each keeps only what is its own: a job may have a hundred thousand.
+    outs: Mapping[str, Out] = PLAIN_OUTPUTS
+    output_names: tuple[str, ...] = tuple(PLAIN_OUTPUTS)
+    io_manager_key: str | None = DEFAULT_IO_MANAGER_KEY
+    loadable_inputs: tuple[str, ...] = ()
+    is_configurable = False
+    takes_context = False
+    is_generator = False
+    is_async = False
+    config_schema: ConfigType | None = None
+    required_resource_keys: frozenset[str] = NO_NAMES
+    tags: Mapping[str, str] = NO_TAGS
+    version: str | None = None
+    retry_policy: RetryPolicy | None = None
+    preset_config: Preset | None = None
+    depends_on: tuple[Any, ...] = ()
+    ignore: frozenset[str] = NO_NAMES
+    _description: str | None = None
+
+    __name__: str
+    __qualname__: str
+    __wrapped__: Callable[..., Any]
+
     def __init__(
         self,
         compute_fn: Callable[..., Any],
-        *,
         name: str,
         ins: Mapping[str, In],
         outs: Mapping[str, Out],
         signature: Signature,
-        description: str | None,
-        config_schema: ConfigType | None,
-        required_resource_keys: frozenset[str],
-        tags: Mapping[str, str],
-        version: str | None,
-        retry_policy: RetryPolicy | None,
-        preset_config: Preset | None = None,
-        depends_on: tuple[Any, ...] = (),
-        ignore: frozenset[str] = frozenset(),
+        **said: Any,
     ) -> None:
+        """Make an op.
+
+        Args:
+            compute_fn: The decorated function.
+            name: Of the op.
+            ins: Its inputs.
+            outs: Its outputs.
+            signature: Of the function.
+            said: What it has that most ops have not, by the names of its attributes.
+        """
         self.compute_fn = compute_fn
         self.name = name
         self.ins = ins
-        self.outs = outs
-        self.positional_count = len(signature.names)
-        self.input_names = signature.names if len(ins) == self.positional_count else tuple(ins)
-        output_names = tuple(outs)
-        self.output_names = _RESULT if output_names == _RESULT else output_names
-        self.loadable_inputs = tuple([name for name in ins if ins[name].input_manager_key is not None])
-        self.is_configurable = config_schema is not None or preset_config is not None or len(self.loadable_inputs) > 0
-        self.io_manager_key = _io_manager_key(outs)
-        self.takes_context = signature.takes_context
-        self.is_generator = signature.is_generator
-        self.is_async = signature.is_async
-        self.config_schema = config_schema
-        self.required_resource_keys = required_resource_keys
-        self.tags = tags
-        self.version = version
-        self.retry_policy = retry_policy
-        self.preset_config = preset_config
-        self.depends_on = depends_on
-        self.ignore = ignore
-        self.__name__ = name_of(compute_fn)
-        self.__qualname__ = getattr(compute_fn, "__qualname__", self.__name__)
+        names = signature.names
+        self.input_names = names if len(ins) == len(names) else tuple(ins)
+        self.positional_count = len(names)
         self.__module__ = getattr(compute_fn, "__module__", "")
         self.__doc__ = doc_of(compute_fn)
-        self.__wrapped__ = compute_fn
-        self._description = description
+        if outs is not PLAIN_OUTPUTS:
+            self.outs = outs
+            self.output_names = tuple(outs)
+            self.io_manager_key = _io_manager_key(outs)
+        if signature.takes_context:
+            self.takes_context = True
+        if signature.is_generator:
+            self.is_generator = True
+        if signature.is_async:
+            self.is_async = True
+        if said:
+            for each, value in said.items():
+                setattr(self, each, value)
+            self.is_configurable = any([self.config_schema is not None, self.preset_config, self.loadable_inputs])
+
+    if not TYPE_CHECKING:  # for whom every attribute would be there
+
+        def __getattr__(self, name: str) -> Any:
+            """What its function is called: for those who look at functions, and not kept twice."""
+            if name == "__wrapped__":
+                return self.compute_fn
+            if name == "__name__":
+                return name_of(self.compute_fn)
+            if name == "__qualname__":
+                return getattr(self.compute_fn, name, None) or self.__name__
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     @property
     def location(self) -> str:
@@ -146,21 +177,17 @@ class OpDefinition(Placeable):
             DefinitionError: The config does not fit.
         """
         schema, preset = preset_from(config_or_config_fn, config_schema, self)
+        said = {each: value for each, value in vars(self).items() if each in _SAID}
+        said |= {"config_schema": schema, "preset_config": preset}
+        if description:
+            said["_description"] = description
         return OpDefinition(
             self.compute_fn,
-            name=self.name if name is None else check_name(name, "an op", self.where),
-            ins=self.ins,
-            outs=self.outs,
-            signature=read_signature(self.compute_fn, self.where),
-            description=description or self._description,
-            config_schema=schema,
-            required_resource_keys=self.required_resource_keys,
-            tags=self.tags,
-            version=self.version,
-            retry_policy=self.retry_policy,
-            preset_config=preset,
-            depends_on=self.depends_on,
-            ignore=self.ignore,
+            self.name if name is None else check_name(name, "an op", self.where),
+            self.ins,
+            self.outs,
+            read_signature(self.compute_fn, self.where),
+            **said,
         )
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -173,8 +200,19 @@ class OpDefinition(Placeable):
         return invoke(self, args, kwargs)
 
 
-_RESULT = (DEFAULT_OUTPUT,)
-"""The names of most ops' outputs, shared."""
+_SAID = frozenset(
+    {
+        "_description",
+        "depends_on",
+        "ignore",
+        "loadable_inputs",
+        "required_resource_keys",
+        "retry_policy",
+        "tags",
+        "version",
+    }
+)
+"""What an op may have that most have not, its config left out."""
 
 
 def _io_manager_key(outs: Mapping[str, Out]) -> str | None:
@@ -263,26 +301,35 @@ def op(
     >>> add(2)
     3
     """
-    said = (
-        name,
-        description,
-        ins,
-        out,
-        config_schema,
-        required_resource_keys,
-        tags,
-        version,
-        depends_on,
-        ignore,
-        retry_policy,
-    )
     if compute_fn is not None:
-        return _define(compute_fn, *said)
-
-    def define(fn: Callable[..., Any]) -> OpDefinition:
-        return _define(fn, *said)
-
-    return define
+        return _define(
+            compute_fn,
+            name,
+            description,
+            ins,
+            out,
+            config_schema,
+            required_resource_keys,
+            tags,
+            version,
+            depends_on,
+            ignore,
+            retry_policy,
+        )
+    return partial(
+        _define,
+        name=name,
+        description=description,
+        ins=ins,
+        out=out,
+        config_schema=config_schema,
+        required_resource_keys=required_resource_keys,
+        tags=tags,
+        version=version,
+        depends_on=depends_on,
+        ignore=ignore,
+        retry_policy=retry_policy,
+    )
 
 
 def _define(
@@ -299,27 +346,31 @@ def _define(
     ignore: Iterable[str] | None,
     retry_policy: RetryPolicy | None,
 ) -> OpDefinition:
-    # Nothing is asked of what is not said: a job may have a hundred thousand ops.
     check_function(fn, "op")
     fn_name = name_of(fn)
     where = Described("op", name or fn_name, fn)
     signature = read_signature(fn, where)
+    op_name = check_name(fn_name if name is None else name, "an op", where)
+    found_ins = inputs_of(signature, NO_INPUTS if ins is None else check_mapping(ins, "ins", where), where)
+    found_outs = outputs_of(signature, out, where)
+    # Nothing is asked of what is not said: a job may have a hundred thousand ops.
+    said: dict[str, Any] = {}
+    if ins is not None:
+        said["loadable_inputs"] = tuple([each for each in found_ins if found_ins[each].input_manager_key is not None])
+    if description is not None:
+        said["_description"] = description
+    if config_schema is not None:
+        said["config_schema"] = compile_schema(config_schema, where=str(where))
+    if required_resource_keys is not None:
+        said["required_resource_keys"] = check_resource_keys(required_resource_keys, where)
+    if tags:
+        said["tags"] = check_tags(tags, where)
+    if version is not None:
+        said["version"] = check_version(version, where)
     if retry_policy is not None:
-        check_instance(retry_policy, RetryPolicy, "retry_policy", "a RetryPolicy", where)
-    return OpDefinition(
-        fn,
-        name=check_name(fn_name if name is None else name, "an op", where),
-        ins=inputs_of(signature, {} if ins is None else check_mapping(ins, "ins", where), where),
-        outs=outputs_of(signature, out, where),
-        signature=signature,
-        description=description,
-        config_schema=None if config_schema is None else compile_schema(config_schema, where=str(where)),
-        required_resource_keys=(
-            NO_NAMES if required_resource_keys is None else check_resource_keys(required_resource_keys, where)
-        ),
-        tags=check_tags(tags, where) if tags else NO_TAGS,
-        version=None if version is None else check_version(version, where),
-        retry_policy=retry_policy,
-        depends_on=() if depends_on is None else check_depends_on(depends_on, where),
-        ignore=NO_NAMES if ignore is None else check_ignore(ignore, where),
-    )
+        said["retry_policy"] = check_instance(retry_policy, RetryPolicy, "retry_policy", "a RetryPolicy", where)
+    if depends_on is not None:
+        said["depends_on"] = check_depends_on(depends_on, where)
+    if ignore is not None:
+        said["ignore"] = check_ignore(ignore, where)
+    return OpDefinition(fn, op_name, found_ins, found_outs, signature, **said)

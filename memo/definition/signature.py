@@ -8,7 +8,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping
 from functools import partial
-from types import FunctionType, MappingProxyType, MethodType
+from types import CodeType, FunctionType, MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -24,7 +24,7 @@ CONTEXT_NAMES = frozenset({"context", "_context", "context_", "_"})
 
 _VARARGS, _VARKEYWORDS, _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x04, 0x08, 0x20, 0x80, 0x200
 
-_NO_DEFAULTS: Mapping[str, Any] = MappingProxyType({})
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 _REFUSED_VARIADIC = "takes *args or **kwargs; name every input, so that it can be wired and versioned"
 _REFUSED_POSITIONAL_ONLY = "has positional-only arguments; inputs are given by name: drop the / from its signature"
@@ -39,10 +39,10 @@ class Parameter(Struct, frozen=True, eq=False):
 
 
 class Signature(Struct, frozen=True, eq=False):
-    """What a function takes and is.
+    """What a function takes and is; one for all functions of which it says the same.
 
     Attributes:
-        home: The function in whose module the annotations are to be read.
+        home: The function in whose module the annotations are to be read; None where there are none.
         takes_context: Whether the first argument is the context.
         names: Of the other arguments, in order.
         defaults: Of those that have one.
@@ -109,41 +109,55 @@ def read_signature(fn: Any, where: Where) -> Signature:
     """
     if type(fn) is not FunctionType or fn.__dict__:
         return _inspected(fn, where)
-    code = fn.__code__
+    code, defaults, given, annotations = fn.__code__, fn.__defaults__, fn.__kwdefaults__, fn.__annotations__
+    if not annotations:
+        # Python has just made the dict, and would keep it with the function.
+        del fn.__annotations__
+        if not (defaults or given):
+            # All is told by the code object, and most functions of a job take the same.
+            count = code.co_argcount
+            told = (code.co_varnames[: count + code.co_kwonlyargcount], count, code.co_posonlyargcount, code.co_flags)
+            known = _known.get(told)
+            if known is None:
+                known = _read(code, None, _NOTHING, _NOTHING, where)
+                if len(_known) < _MOST_KNOWN:
+                    _known[told] = known
+            return known
+        annotations = _NOTHING
+    found = dict(given or _NOTHING)
+    if defaults:
+        found |= zip(code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount], defaults, strict=True)
+    return _read(code, fn, found, annotations, where)
+
+
+_known: dict[tuple[tuple[str, ...], int, int, int], Signature] = {}
+"""Signatures without annotations and defaults that were found to be as they must: by the names of arguments, how many
+of them there are of each kind, and the flags of the code."""
+_MOST_KNOWN = 1000
+
+
+def _read(
+    code: CodeType, home: Any, defaults: Mapping[str, Any], annotations: Mapping[str, Any], where: Where
+) -> Signature:
     flags = code.co_flags
     if flags & (_VARARGS | _VARKEYWORDS):
         raise DefinitionError(_REFUSED_VARIADIC, where=where)
     if code.co_posonlyargcount:
         raise DefinitionError(_REFUSED_POSITIONAL_ONLY, where=where)
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    defaults = fn.__defaults__
-    given = fn.__kwdefaults__ or _NO_DEFAULTS
-    if defaults:
-        given = {**given, **dict(zip(names[code.co_argcount - len(defaults) :], defaults, strict=False))}
     takes_context = code.co_argcount > 0 and names[0] in CONTEXT_NAMES
     if takes_context:
         names = names[1:]
-    known = _known_names.get(names)
-    if known is None:
-        _check_names(names, where)
-        if len(_known_names) < _MOST_KNOWN:
-            _known_names[names] = names
-    else:
-        names = known
+    _check_names(names, where)
     return Signature(
-        fn,
+        home,
         takes_context,
         names,
-        given,
-        fn.__annotations__,
+        defaults,
+        annotations,
         is_generator=flags & (_GENERATOR | _ASYNC_GENERATOR) != 0,
         is_async=flags & (_COROUTINE | _ASYNC_GENERATOR) != 0,
     )
-
-
-_known_names: dict[tuple[str, ...], tuple[str, ...]] = {}
-"""Names of arguments that were found to be as they must: many ops of a job have the same, and share them."""
-_MOST_KNOWN = 1000
 
 
 def _check_names(names: tuple[str, ...], where: Where) -> None:
