@@ -191,13 +191,16 @@ class Composition:
         """
         frame = frame_at(2)
         code, offset = frame.f_code, frame.f_lasti
-        name = alias or self._free_name(definition.name)
+        name = alias or definition.name
+        nodes = self.nodes
+        if name in nodes and alias is None:
+            name = self._free_name(name)
         try:
             wires = self._wires(definition, name, args, kwargs)
         except RefusedError as refused:
             place = described(definition.kind, name, definition.location)
             raise DefinitionError(str(refused), where=f"{place}, {_called((code, offset))}") from None
-        self.nodes[name] = Node(name, definition, wires, tags, retry_policy, code, offset)
+        nodes[name] = Node(name, definition, wires, tags, retry_policy, code, offset)
         outputs = definition.output_names
         if len(outputs) == 1:
             return NodeOutput(self, FromOutput(name, outputs[0]))
@@ -207,11 +210,10 @@ class Composition:
         return NodeOutputs(f"{definition.kind} {name!r}", handles)
 
     def _free_name(self, name: str) -> str:
-        count = self._uses.get(name, 0) + 1
-        found = name if count == 1 else f"{name}_{count}"
-        while found in self.nodes:
+        """A name for one more that is called so."""
+        count = self._uses.get(name, 1) + 1
+        while (found := f"{name}_{count}") in self.nodes:
             count += 1
-            found = f"{name}_{count}"
         self._uses[name] = count
         return found
 
@@ -226,13 +228,13 @@ class Composition:
         if len(args) > definition.positional_count:
             hint = " (an input of type Nothing is given by name)" if len(names) > definition.positional_count else ""
             raise RefusedError(f"got {len(args)} inputs by position and takes {definition.positional_count}{hint}")
-        # An output of another node is connected as it is, and nearly all are: one look at it must do.
-        wires = [
-            value.source
-            if type(value) is NodeOutput and value.composition is self
-            else self._wire(definition, each, value)
-            for each, value in zip(names, args, strict=False)
-        ]
+        wires: list[Wire | None] = []
+        for value in args:
+            # An output of another node is connected as it is, and nearly all are: one look at it must do.
+            if type(value) is NodeOutput and value.composition is self:
+                wires.append(value.source)
+            else:
+                wires.append(self._wire(definition, names[len(wires)], value))
         if len(wires) == len(names) and not kwargs:
             return tuple(wires)
         wires += [None] * (len(names) - len(wires))

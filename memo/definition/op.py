@@ -78,10 +78,6 @@ class OpDefinition(Placeable):
     ignore: frozenset[str] = NO_NAMES
     _description: str | None = None
 
-    __name__: str
-    __qualname__: str
-    __wrapped__: Callable[..., Any]
-
     def __init__(
         self,
         compute_fn: Callable[..., Any],
@@ -107,6 +103,9 @@ class OpDefinition(Placeable):
         names = signature.names
         self.input_names = names if len(ins) == len(names) else tuple(ins)
         self.positional_count = len(names)
+        self.__wrapped__ = compute_fn
+        self.__name__ = name_of(compute_fn)
+        self.__qualname__ = getattr(compute_fn, "__qualname__", self.__name__)
         self.__module__ = getattr(compute_fn, "__module__", "")
         self.__doc__ = doc_of(compute_fn)
         if outs is not PLAIN_OUTPUTS:
@@ -123,18 +122,6 @@ class OpDefinition(Placeable):
             for each, value in said.items():
                 setattr(self, each, value)
             self.is_configurable = any([self.config_schema is not None, self.preset_config, self.loadable_inputs])
-
-    if not TYPE_CHECKING:  # for whom every attribute would be there
-
-        def __getattr__(self, name: str) -> Any:
-            """What its function is called: for those who look at functions, and not kept twice."""
-            if name == "__wrapped__":
-                return self.compute_fn
-            if name == "__name__":
-                return name_of(self.compute_fn)
-            if name == "__qualname__":
-                return getattr(self.compute_fn, name, None) or self.__name__
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     @property
     def location(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from memo.definition.graph import GraphDefinition
 from memo.definition.op import OpDefinition
@@ -94,8 +94,8 @@ class Step(Struct, frozen=True, eq=False):
     origins: tuple[Origin | None, ...]
     tags: Mapping[str, str]
     retry_policy: RetryPolicy | None
-    _parents: tuple[str, ...]
     _wired: tuple[Source, ...]
+    _parents: tuple[str, ...] | None = None
 
     @property
     def inputs(self) -> dict[str, Origin]:
@@ -132,7 +132,12 @@ class Step(Struct, frozen=True, eq=False):
 
     def parents(self) -> tuple[str, ...]:
         """The steps it reads from or waits for, each once, in the order of its inputs."""
-        return self._parents
+        found = self._parents
+        if found is None:
+            # Only a run that has something to do asks.
+            found = tuple(dict.fromkeys([each.step for each in self.upstream()]))
+            force_setattr(self, "_parents", found)
+        return found
 
 
 def _taken_apart(origins: Iterable[Origin | None]) -> Iterator[Origin]:
@@ -277,7 +282,6 @@ class _Flattening:
         connected in the body is then what the step reads.
         """
         origins: tuple[Any, ...] = node.wires
-        members: Iterable[Any] = origins
         wired: tuple[Source, ...] = ()
         is_settled = True
         if self.valueless or body.prefix or body.graphs or not _SIMPLE.issuperset(map(type, origins)):
@@ -287,8 +291,7 @@ class _Flattening:
             members = list(_taken_apart(origins))
             wired = tuple([each.source for each in members if type(each) is FromSource])
             is_settled = _SETTLED.issuperset(map(type, members))
-        parents = dict.fromkeys([each.step for each in members if type(each) is FromOutput])
-        self.steps[key] = Step(key, op, origins, tags, policy, tuple(parents), wired)
+        self.steps[key] = Step(key, op, origins, tags, policy, wired)
         if op.is_configurable or not is_settled:
             self.configurable.append(key)
         if op.io_manager_key is None:

@@ -21,16 +21,13 @@ class NoSuchAttributeError(DefinitionError, AttributeError):
     """A handle was asked for an attribute; both for people and for `hasattr`."""
 
 
-class Handle:
+class Handle(Struct, eq=False):
     """Stands for a value that is there only when the job runs, within the graph body that made the handle.
 
     Whatever would look at the value is refused: it would see the handle.
     """
 
-    __slots__ = ("composition",)
-
-    def __init__(self, composition: Composition) -> None:
-        self.composition = composition
+    composition: Composition
 
     def _refused(self, what: str) -> DefinitionError:
         return DefinitionError(_refusal(self, what), where=called_at())
@@ -62,6 +59,9 @@ class Handle:
             return self is other
         raise self._refused("compared")
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     __hash__ = object.__hash__
 
     def _refuse_operator(self, other: object) -> NoReturn:  # noqa: ARG002 - the other operand
@@ -90,11 +90,7 @@ class FromOutput(Struct, frozen=True, gc=False):
 class NodeOutput(Handle):
     """One output of a placed op or graph."""
 
-    __slots__ = ("source",)
-
-    def __init__(self, composition: Composition, source: FromOutput) -> None:
-        self.composition = composition
-        self.source = source
+    source: FromOutput
 
     def __repr__(self) -> str:
         return f"<output {self.source.output!r} of {self.source.step!r}>"
@@ -103,11 +99,7 @@ class NodeOutput(Handle):
 class GraphInput(Handle):
     """One input of the graph whose body is running."""
 
-    __slots__ = ("name",)
-
-    def __init__(self, composition: Composition, name: str) -> None:
-        self.composition = composition
-        self.name = name
+    name: str
 
     def __repr__(self) -> str:
         return f"<input {self.name!r} of {self.composition.title}>"

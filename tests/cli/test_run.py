@@ -528,7 +528,7 @@ def test_the_time_left_comes_from_earlier_runs() -> None:
         return StepPlan(key, Verdict.RUN, Reason.NEVER_RUN, seconds=seconds)
 
     def version(*reads: str) -> StepVersion:
-        placed = Step("s", made, tuple(FromOutput(key, "result") for key in reads), {}, None, reads, ())
+        placed = Step("s", made, tuple(FromOutput(key, "result") for key in reads), {}, None, ())
         return StepVersion("v", "l", OpVersion("o", "l", CodeVersion("c")), placed)
 
     # `a` and `b` one after the other take longer than half of all, which two workers would need otherwise.
