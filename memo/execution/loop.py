@@ -12,6 +12,7 @@ from memo.contracts.executor import StepTask
 from memo.contracts.run_store import Claim
 from memo.events import ErrorInfo, Event, EventType
 from memo.execution.outputs import RunOutputs
+from memo.execution.recording import PlannedReuse, told_of_reuse
 from memo.planning import Reason, Verdict
 from memo.tags import PRIORITY_TAG, whole_number
 
@@ -182,13 +183,7 @@ class RunLoop:
         keys = [step.key for step in steps]
         self._phase = dict.fromkeys(keys, Phase.ENDED)
         self.outcomes.update(dict.fromkeys(keys, "reused"))
-        kind, run_id, now = EventType.STEP_REUSED, self.run_id, time()
-        self.recorder.tell(
-            *[
-                Event(kind, run_id, now, step.key, 0, "", _told_of_reuse(step.reason, step.stored_as, step.version))
-                for step in steps
-            ]
-        )
+        self.recorder.tell_reused(PlannedReuse(self.run_id, time(), steps))
 
     def _cancel(self) -> None:
         for outcome in self.executor.stop(kill=True):
@@ -291,7 +286,7 @@ class RunLoop:
     def _reused(self, key: str, stored_as: str | None, reason: Reason, detail: str = "") -> None:
         named = {"detail": detail} if detail else {}
         version = self.plan.steps[key].version
-        self._event(EventType.STEP_REUSED, key, data=_told_of_reuse(reason, stored_as, version) | named)
+        self._event(EventType.STEP_REUSED, key, data=told_of_reuse(reason, stored_as, version) | named)
         self._end(key, "reused")
 
     def _reused_meanwhile(self, key: str, version: str, detail: str) -> None:
@@ -518,10 +513,6 @@ class RunLoop:
         attempt: int = 0,
     ) -> None:
         self.recorder.tell(Event(kind, self.run_id, time(), key, attempt, message, data or {}, error))
-
-
-def _told_of_reuse(reason: Reason, stored_as: str | None, version: str | None) -> dict[str, Any]:
-    return {"reason": reason.value, "stored_as": stored_as, "version": version}
 
 
 __all__ = ["Phase", "RunLoop"]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from threading import Lock
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from memo.events import Event, EventType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from memo.contracts.run_store import Materialization, Recipe, RunStore
-    from memo.events import Event
     from memo.execution.sharing import SharedHistory
+    from memo.planning import Reason, StepPlan
 
 _SECONDS_BETWEEN_WRITES = 0.1
 
@@ -39,6 +42,47 @@ class _Batch:
             self.aliases = []
 
 
+def told_of_reuse(reason: Reason, stored_as: str | None, version: str | None) -> dict[str, Any]:
+    """What the event of a step that is reused tells of it."""
+    return {"reason": reason.value, "stored_as": stored_as, "version": version}
+
+
+class PlannedReuse:
+    """The events of the steps that a plan reuses, all of one moment.
+
+    They are made each time somebody goes through them: the plan has all that they tell, they are nearly all events of
+    a run with little to do, and then nobody may ask for them.
+    """
+
+    def __init__(self, run_id: str, at: float, steps: Sequence[StepPlan]) -> None:
+        self._run_id = run_id
+        self._at = at
+        self._steps = steps
+
+    def __iter__(self) -> Iterator[Event]:
+        kind, run_id, at = EventType.STEP_REUSED, self._run_id, self._at
+        for step in self._steps:
+            yield Event(kind, run_id, at, step.key, 0, "", told_of_reuse(step.reason, step.stored_as, step.version))
+
+
+class EventLog:
+    """All events of a run, in order.
+
+    Attributes:
+        told: Those that were told one by one.
+        reused: Those of planned reuse.
+        before: How many had been told before these.
+    """
+
+    def __init__(self) -> None:
+        self.told: list[Event] = []
+        self.reused: Iterable[Event] = ()
+        self.before = 0
+
+    def __iter__(self) -> Iterator[Event]:
+        return chain(self.told[: self.before], self.reused, self.told[self.before :])
+
+
 class Recorder:
     """Keeps what is to be written until a batch is worth a transaction.
 
@@ -57,9 +101,10 @@ class Recorder:
         self._store = store
         self._listen = listen
         self._shared = shared
-        self.events: list[Event] = []
+        self.events = EventLog()
         self._written = 0
-        """How many of the events have been."""
+        """How many of the events told one by one have been."""
+        self._unwritten_reuse: Iterable[Event] = ()
         self._batch = _Batch()
         self._gathering = Lock()
         self._writing = Lock()
@@ -67,7 +112,15 @@ class Recorder:
 
     def tell(self, *events: Event) -> None:
         """Tell and keep events, in order."""
-        self.events.extend(events)
+        self.events.told.extend(events)
+        for event in events:
+            self._listen(event)
+
+    def tell_reused(self, events: PlannedReuse) -> None:
+        """Tell and keep what is told of planned reuse, once in a run."""
+        log = self.events
+        log.before = len(log.told)
+        log.reused = self._unwritten_reuse = events
         for event in events:
             self._listen(event)
 
@@ -124,10 +177,17 @@ class Recorder:
                 self._written_at = monotonic()
 
     def _write_events(self, store: RunStore) -> None:
-        events = self.events[self._written :]
+        reused = [*self._unwritten_reuse]
+        events = self.events.told[self._written :]
+        count = len(events)
+        if reused:
+            before = self.events.before - self._written
+            events[before:before] = reused
         if events:
             store.add_events(events)
-            self._written += len(events)
+            self._written += count
+            if reused:
+                self._unwritten_reuse = ()
 
     def _put_back(self, batch: _Batch) -> None:
         with self._gathering:

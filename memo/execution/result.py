@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from memo.definition.step import FromJobInput, FromOutput, FromValue
@@ -9,7 +10,7 @@ from memo.errors import InvocationError, did_you_mean
 from memo.events import ErrorInfo, Event, EventType, RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from memo.contracts.executor import Address
     from memo.contracts.run_store import RunRecord
@@ -23,7 +24,6 @@ class RunResult:
     Attributes:
         record: The run as the catalog keeps it: id, status, times, tags, what became of each step.
         plan: What was decided before it ran.
-        all_events: Everything that happened, in order.
         errors: The error of each step that failed.
     """
 
@@ -32,7 +32,7 @@ class RunResult:
         job: JobDefinition,
         plan: Plan,
         record: RunRecord,
-        events: Sequence[Event],
+        events: Iterable[Event],
         address_of: Callable[[FromOutput], Address | None],
         errors: Mapping[str, ErrorInfo],
         job_inputs: Mapping[str, Any],
@@ -41,7 +41,7 @@ class RunResult:
         self.job_def = job
         self.plan = plan
         self.record = record
-        self.all_events = tuple(events)
+        self._events = events
         self.errors = dict(errors)
         self._address_of = address_of
         self._job_inputs = job_inputs
@@ -132,6 +132,11 @@ class RunResult:
         )
 
     # Events
+
+    @cached_property
+    def all_events(self) -> tuple[Event, ...]:
+        """Everything that happened, in order."""
+        return tuple(self._events)
 
     def filter_events(self, event_filter: Callable[[Event], bool]) -> list[Event]:
         """The events for which a function is true."""
