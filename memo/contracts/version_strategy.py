@@ -124,7 +124,7 @@ class BlindSpot(Struct, frozen=True):
         return f"{self.where}: {self.what}" if self.where else self.what
 
 
-class CodeVersion(Struct, frozen=True):
+class CodeVersion(Struct, frozen=True, gc=False):
     """A version, with the parts it is made of and what could not be followed.
 
     Attributes:

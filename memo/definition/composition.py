@@ -196,7 +196,9 @@ class Composition:
         if name in nodes and alias is None:
             name = self._free_name(name)
         try:
-            wires = self._wires(definition, name, args, kwargs)
+            if alias is not None:
+                self._check_free(alias)
+            wires = self._wires(definition, args, kwargs)
         except RefusedError as refused:
             place = described(definition.kind, name, definition.location)
             raise DefinitionError(str(refused), where=f"{place}, {_called((code, offset))}") from None
@@ -217,14 +219,16 @@ class Composition:
         self._uses[name] = count
         return found
 
+    def _check_free(self, alias: str) -> None:
+        if alias in self.nodes:
+            raise RefusedError(
+                f"cannot be placed as {alias!r}: {self.title} has that name already; give it another alias"
+            )
+
     def _wires(
-        self, definition: Placeable, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self, definition: Placeable, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> tuple[Wire | None, ...]:
         names = definition.input_names
-        if name in self.nodes:
-            raise RefusedError(
-                f"cannot be placed as {name!r}: {self.title} has that name already; give it another alias"
-            )
         if len(args) > definition.positional_count:
             hint = " (an input of type Nothing is given by name)" if len(names) > definition.positional_count else ""
             raise RefusedError(f"got {len(args)} inputs by position and takes {definition.positional_count}{hint}")

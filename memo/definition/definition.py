@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from types import FunctionType
 
 from memo.definition.names import called_at, described
 from memo.errors import DefinitionError
@@ -40,6 +41,8 @@ def check_function(fn: object, decorator: str) -> None:
     Raises:
         DefinitionError: It is no function, or a definition already.
     """
+    if type(fn) is FunctionType:
+        return
     if isinstance(fn, Definition):
         raise DefinitionError(f"is made already; @{decorator} decorates a plain function", where=fn.where)
     if not callable(fn):
