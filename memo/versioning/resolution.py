@@ -20,7 +20,7 @@ from memo.definition.step import (
     FromValue,
 )
 from memo.errors import MemoError, VersionError
-from memo.hashing import UnencodableError, digest, joined_digest, named_digest, value_digest, values_digest
+from memo.hashing import UnencodableError, digest, named_digest, value_digest, values_digest
 from memo.versioning.recipes import shown_value
 from memo.versioning.stamps import Stamps
 from memo.versioning.versions import (
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from memo.definition.step import Step
 
 NO_CONFIG = value_digest(None)
-_SIZED_NO_CONFIG = f"{len(NO_CONFIG)}:{NO_CONFIG}"
 
 
 def resolve_versions(
@@ -153,7 +152,7 @@ class _Resolution:
         config = self.config.ops.get(step.key)
         code = self.code_of(op, config)
         if config is None and not op.depends_on and len(op.output_names) == 1:  # as most are
-            return joined_digest("op", f"{len(code.version)}:{code.version}{_SIZED_NO_CONFIG}"), code, ()
+            return code.version, code, ()
         besides = self.besides_of(op) if op.depends_on else ()
         # Their order counts, because a tuple that is returned is read in it.
         outputs = op.output_names if len(op.output_names) > 1 else ()

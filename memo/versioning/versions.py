@@ -65,7 +65,7 @@ class OpVersion(Struct, frozen=True, gc=False):
     """What an op brings to the versions of its steps: one for all places of an op that have no config.
 
     Attributes:
-        version: H(code, config).
+        version: H(code, config); the version of the code alone where it is all there is.
         local_key: H(version, resources), or the version alone where it requires none: the local key of a step that is
             given no values and reads no sources.
         code: What the strategy said, or what the op declares.
