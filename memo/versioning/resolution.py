@@ -183,6 +183,13 @@ class _Resolution:
 
     def step(self, step: Step) -> StepVersion:
         op = self.op(step)
+        placed = step.op
+        if placed.loadable_inputs or placed.depends_on or not _FROM_STEPS.issuperset(map(type, step.origins)):
+            return self._fed(step, op)
+        return self._versioned(step, op, op.local_key)  # as most are
+
+    def _fed(self, step: Step, op: OpVersion) -> StepVersion:
+        """The version of a step that reads something else than what other steps give."""
         loaders = loaders_of(step, self.definitions) if step.op.loadable_inputs else {}
         values: list[tuple[str, Any]] = []
         members: dict[tuple[str, int], str] | None = None
@@ -212,19 +219,31 @@ class _Resolution:
             sources = (*wired, *named)
             by_input = named_digest("wired", [(each.input, each.digest) for each in wired])
             local_key = digest("reads", local_key, by_input, *[each.digest for each in named])
-        version = wired_digest("step", local_key, step, members, self._upstream)
-        stands = self.accepted.get(version)
-        return StepVersion(
-            version if stands is None else stands,
-            local_key,
-            op,
+        return self._versioned(
             step,
+            op,
+            local_key,
             tuple(values),
             members,
             sources,
-            "" if stands is None else version,
             tuple(sorted({*loaders.values()})) if loaders else (),
         )
+
+    def _versioned(
+        self,
+        step: Step,
+        op: OpVersion,
+        local_key: str,
+        values: tuple[tuple[str, Any], ...] = (),
+        members: Mapping[tuple[str, int], str] | None = None,
+        sources: tuple[ReadSource, ...] = (),
+        loaders: tuple[str, ...] = (),
+    ) -> StepVersion:
+        version = wired_digest("step", local_key, step, members, self._upstream)
+        stands = self.accepted.get(version)
+        if stands is None:
+            return StepVersion(version, local_key, op, step, values, members, sources, "", loaders)
+        return StepVersion(stands, local_key, op, step, values, members, sources, version, loaders)
 
     def _upstream(self, source: FromOutput) -> str:
         """The version of an upstream output, as a part of another: no name of an output has a space in it."""
@@ -351,6 +370,9 @@ class _Resolution:
             where=where(),
         )
 
+
+_FROM_STEPS = frozenset({FromOutput, type(None)})
+"""What an input comes from that adds nothing of its own to a version."""
 
 _SCALARS = frozenset({type(None), bool, int, float, str})
 

@@ -166,7 +166,7 @@ class Graph:
 
     def settled(self, obj: object) -> Node:
         """The node of an object with all that it reaches known and hashed."""
-        root = self._nodes.get(id(obj)) or self.node(obj)
+        root = self.node(obj)
         if not root.full:
             settle(root, self._expand)
         return root
