@@ -20,6 +20,8 @@ RECIPE = 1
 """The number of the recipe below. It is part of every version, so a later memo can change the recipe
 and still read what was stored under an older one."""
 
+_RECIPE = f"{RECIPE}:"
+
 
 class UnencodableError(TypeError):
     """A value of a type that the canonical encoding does not know."""
@@ -39,7 +41,7 @@ def joined_digest(tag: str, joined: str) -> str:
 
     For what a plan does hundreds of thousands of times: joining takes longer than hashing.
     """
-    return xxh3_128_hexdigest(f"{RECIPE}:{tag}:{joined}".encode("utf-8", "surrogatepass"))
+    return xxh3_128_hexdigest(f"{_RECIPE}{tag}:{joined}".encode("utf-8", "surrogatepass"))
 
 
 def named_digest(tag: str, items: Iterable[tuple[str, str]]) -> str:
@@ -71,7 +73,7 @@ def values_digest(tag: str, head: str, values: Iterable[tuple[str, object]]) -> 
     Raises:
         UnencodableError: A value is of a type that `value_digest` does not know.
     """
-    out = bytearray(f"{RECIPE}:{tag}:{len(head)}:{head}".encode("utf-8", "surrogatepass"))
+    out = bytearray(f"{_RECIPE}{tag}:{len(head)}:{head}".encode("utf-8", "surrogatepass"))
     for name, value in values:
         _encode(name, out)
         _encode(value, out)

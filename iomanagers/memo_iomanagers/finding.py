@@ -92,6 +92,7 @@ class Finder:
         context: OutputContext,
         address: str,
         look: Callable[[str, Manifest], _T],
+        read: tuple[bytes, Manifest] | None = None,
         *,
         set_aside: bool = False,
     ) -> tuple[bytes, Manifest, str, _T] | None:
@@ -103,6 +104,7 @@ class Finder:
             context: The output.
             address: Of it.
             look: Given the path of the file that holds the data, and the manifest.
+            read: The manifest, as it stands there and as it reads, where that has just been done.
             set_aside: A manifest that is not whole, or whose data is gone.
 
         Returns:
@@ -113,33 +115,39 @@ class Finder:
             OutputLostError: What lies there is not whole.
             StorageError: The place could not be asked.
         """
-        path = address + MANIFEST
         tried = None
         while True:
-            try:
-                raw = self._place.read(path)
-            except NOT_THERE:
+            found = read or self._read(context, address, set_aside=set_aside)
+            if found is None:
                 return None
-            except Exception as error:
-                raise self.not_read(context, path, error) from error
+            (raw, manifest), read = found, None
+            path = address + MANIFEST if manifest.value is not None else data_path(address, manifest.data)
             try:
-                manifest = self.decoded(context, raw, address)
-            except OutputLostError as error:
-                if set_aside and not isinstance(error, UntrustedError):  # our key may be the wrong one
-                    self.set_aside(context, raw)
-                raise
-            data = path if manifest.value is not None else data_path(address, manifest.data)
-            try:
-                return raw, manifest, data, look(data, manifest)
+                return raw, manifest, path, look(path, manifest)
             except NOT_THERE:
                 if raw == tried:
                     if set_aside:
                         self.set_aside(context, raw)
-                    name = self._place.full_name(data)
+                    name = self._place.full_name(path)
                     raise lost(context, f"{name} is gone, and its manifest is there") from None
                 tried = raw
             except Exception as error:
-                raise self.not_read(context, data, error) from error
+                raise self.not_read(context, path, error) from error
+
+    def _read(self, context: OutputContext, address: str, *, set_aside: bool = False) -> tuple[bytes, Manifest] | None:
+        """Read the manifest of an output, as it stands in its file and as it reads; see `follow`."""
+        try:
+            raw = self._place.read(address + MANIFEST)
+        except NOT_THERE:
+            return None
+        except Exception as error:
+            raise self.not_read(context, address + MANIFEST, error) from error
+        try:
+            return raw, self.decoded(context, raw, address)
+        except OutputLostError as error:
+            if set_aside and not isinstance(error, UntrustedError):  # our key may be the wrong one
+                self.set_aside(context, raw)
+            raise
 
     def decoded(self, context: OutputContext, raw: bytes, address: str) -> Manifest:
         """Read a manifest as it stands in its file.
@@ -157,11 +165,13 @@ class Finder:
         if known is not None and known[0] == raw:
             return known[1]
         try:
-            return manifests.decode(raw, context, address, encodings=self._readable, key=self._key)
+            manifest = manifests.read(raw, self._key)
+            manifests.check_fits(manifest, context, address, encodings=self._readable)
         except SignatureError as error:
             raise UntrustedError(self._place.full_name(manifest_path(context)), error, context) from None
         except ValueError as error:
             raise lost(context, f"{self._place.full_name(manifest_path(context))} {error}") from None
+        return manifest
 
     def open(self, path: str, manifest: Manifest) -> BufferedIOBase | None:
         """Open the data file, where there is one.
@@ -203,7 +213,14 @@ class Finder:
             OutputLostError: What lies there is not whole.
             StorageError: The place could not be asked.
         """
-        found = self.follow(context, address_of(context), self._size)
+        address = address_of(context)
+        read = self._read(context, address)
+        if read is None:
+            return None
+        manifest = read[1]
+        if manifest.value is not None and len(manifest.value) == manifest.size:  # there is no more to look at
+            return manifest
+        found = self.follow(context, address, self._size, read)
         if found is None:
             return None
         _, manifest, path, size = found

@@ -92,8 +92,11 @@ class Manifest(Struct, frozen=True, omit_defaults=True):
 
 _encode = Encoder().encode
 _decoder = Decoder(Manifest)
-_CHECK, _END = b',"check":"', b'"}'
-_LENGTH = len(_CHECK) + 32 + len(_END)
+
+
+def _closing(body: bytes) -> bytes:
+    """What a record of JSON ends with whose last brace has been taken off."""
+    return f',"check":"{stamp_of(body)}"}}'.encode()
 
 
 def encode(manifest: Manifest, key: SigningKey | None = None) -> bytes:
@@ -105,12 +108,15 @@ def encode(manifest: Manifest, key: SigningKey | None = None) -> bytes:
 def sealed(record: bytes) -> bytes:
     """Add to a record of JSON its digest, as the last field."""
     body = record[:-1]
-    return b"".join([body, _CHECK, stamp_of(body).encode(), _END])
+    return body + _closing(body)
 
 
 def stamp_of(raw: bytes) -> str:
     """The digest of a manifest as it stands in its file, by which it is told from a later one."""
     return bytes_digest(raw)
+
+
+_LENGTH = len(_closing(b""))
 
 
 def read(raw: bytes, key: SigningKey | None = None) -> Manifest:
@@ -132,7 +138,7 @@ def read(raw: bytes, key: SigningKey | None = None) -> Manifest:
         raise ValueError(f"is not a whole manifest ({error})") from None
     if manifest.format != FORMAT:
         raise ValueError(f"has format {manifest.format}, and this memo reads format {FORMAT}")
-    if not raw.endswith(b"".join([_CHECK, bytes_digest(raw[:-_LENGTH]).encode(), _END])):
+    if not raw.endswith(_closing(raw[:-_LENGTH])):
         raise ValueError("is not the manifest that was written: its digest differs")
     return manifest
 
@@ -212,14 +218,10 @@ def check_fits(manifest: Manifest, context: OutputContext, address: str, *, enco
         raise ValueError(f"names a value encoded as {manifest.encoding!r}; this IO manager reads {known}")
     if not is_data_of(address, manifest.data):
         raise ValueError(f"names the data file {manifest.data!r}, which cannot be its own")
-    version, mapping_key = context.version, context.mapping_key or None
-    ours = (
-        manifest.version == (version if version is None else _text(version))
-        and manifest.output == _text(context.name)
-        and manifest.mapping_key == (mapping_key if mapping_key is None else _text(mapping_key))
-        and (version is not None or (manifest.run_id, manifest.step_key) == _run_and_step(context))
-    )
-    if not ours:
+    version, name, mapping_key = context.version, context.name, context.mapping_key or None
+    told = (manifest.version, manifest.output, manifest.mapping_key)
+    is_ours = told == (version, name, mapping_key) or told == (_optional(version), _text(name), _optional(mapping_key))
+    if not is_ours or (version is None and (manifest.run_id, manifest.step_key) != _run_and_step(context)):
         raise ValueError(
             f"belongs to another output: {manifest.output!r} of {manifest.step_key!r}, {manifest.version!r}",
         )

@@ -72,12 +72,12 @@ class Progress:
         self.plan, self.run_id = plan, run_id
         self._chains = None
         self._each = self._verbose or len(plan.steps) <= _FEW
-        self.to_end = {
-            key: step.seconds for key, step in plan.steps.items() if step.verdict in {Verdict.RUN, Verdict.MAYBE}
-        }
+        self.to_end = {}
         if plan.is_null:
             self._warn(plan)
             return
+        may_run = {Verdict.RUN, Verdict.MAYBE}
+        self.to_end = {key: step.seconds for key, step in plan.steps.items() if step.verdict in may_run}
         self.line(f"run {run_id}: {plan_text(plan)}")
         self._warn(plan)
         if self.stream.isatty() and os.environ.get("TERM") != "dumb":

@@ -178,14 +178,15 @@ def _steps(
 ) -> dict[str, tuple[str, str, str]]:
     """The plan's verdicts and reasons, or later ones, with what became of each step, as a run's record keeps them."""
     found: dict[str, tuple[str, str, str]] = {}
-    entries: dict[tuple[Verdict, Reason, str, str], tuple[str, str, str]] = {}
+    told: tuple[Verdict, Reason, str, str] | None = None
+    entry = ("", "", "")
     for key, step in plan.steps.items():
-        # One for all of which it says the same: they are few.
+        # One for all in a row of which it says the same: they are few.
         same = (step.verdict, step.reason, step.detail, outcomes[key])
-        entry = entries.get(same)
-        if entry is None:
+        if same != told:
+            told = same
             reason = f"{step.reason.value}: {step.detail}" if step.detail else step.reason.value
-            entry = entries[same] = (step.verdict.value, reason, outcomes[key])
+            entry = (step.verdict.value, reason, outcomes[key])
         found[key] = entry
     for key, reason in (reasons or {}).items():
         verdict, _, outcome = found[key]
@@ -205,7 +206,8 @@ def _keep_undone(plan: Plan, loop: RunLoop, store: RunStore) -> None:
 
 
 def _ended(plan: Plan, loop: RunLoop, record: RunRecord, status: RunStatus) -> RunRecord:
-    saved = sum([step.seconds or 0.0 for key, step in plan.steps.items() if loop.outcomes[key] == "reused"])
+    ended = zip(plan.steps.values(), loop.outcomes.values(), strict=True)
+    saved = sum([step.seconds or 0.0 for step, outcome in ended if outcome == "reused"])
     counts = Counter(loop.outcomes.values())
     del counts[""]
     return replace(

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from time import time
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -55,8 +55,12 @@ class MadeElsewhere(Struct, frozen=True):
     differs: bool
 
 
-_Output = tuple[str, "Step", str, "Out", str]
-"""The key of its IO manager, its step, its name, how it is declared, and the version of the step."""
+_Output = tuple["Step", str, "Out", str]
+"""Its step, its name, how it is declared, and the version of the step."""
+
+
+_Shown: TypeAlias = "Callable[[Step, str, Out, str | None, str | None], OutputContext]"
+"""Makes a step's output, by its name and as it is declared, of a version and a run, into what an IO manager sees."""
 
 
 class _Asked(Sequence[OutputContext]):
@@ -96,6 +100,7 @@ class StepStorage:
         self._environment = environment
         self._scope = scope
         self._resources: dict[str, Any] = {}
+        self._shown: dict[str, _Shown] = {}
         self._answering: dict[str, bool] = {}
         """Whether the IO manager of a key can say what it has stored."""
         self._sharing: dict[str, bool] = {}
@@ -153,10 +158,10 @@ class StepStorage:
                 if key not in asked:
                     asked[key] = ([], [])
                 outputs, indexes = asked[key]
-                outputs.append((key, step, name, out, version))
+                outputs.append((step, name, out, version))
                 indexes.append(index)
         for key, (outputs, indexes) in asked.items():
-            contexts = _Asked(outputs, self._asked_for)
+            contexts = _Asked(outputs, self._asking(key))
             for index, there in zip(indexes, self._memoizable(key).has_outputs(contexts), strict=True):
                 if not there:
                     answers[index] = False
@@ -164,10 +169,15 @@ class StepStorage:
             answers[index] = answers[index] and self._optional_stored(step, name, output_version(version, name))
         return answers
 
-    def _asked_for(self, output: _Output) -> OutputContext:
-        """An output as the IO manager of this key is asked for it."""
-        key, step, name, out, version = output
-        return self._context(key, step, name, out, output_version(version, name))
+    def _asking(self, key: str) -> Callable[[_Output], OutputContext]:
+        """What makes an output into what the IO manager of this key is asked for, without a run."""
+        shown = self._shown_by(key)
+
+        def asked_for(output: _Output) -> OutputContext:
+            step, name, out, version = output
+            return shown(step, name, out, output_version(version, name), None)
+
+        return asked_for
 
     def _optional_stored(self, step: Step, name: str, version: str) -> bool:
         """Whether the marker of an optional output says that it was skipped, or it was yielded and is stored."""
@@ -340,7 +350,7 @@ class StepStorage:
         """
         out = producer.op.outs[address.output]
         key = MARKERS if out.is_nothing else out.io_manager_key
-        upstream = self._context(key, producer, address.output, out, address.version, address.run_id)
+        upstream = self._shown_by(key)(producer, address.output, out, address.version, address.run_id)
         given = reader.op.ins[input_name] if reader else None
         key = (given.input_manager_key if given else None) or out.io_manager_key
         return self._load(key, upstream, reader, input_name)
@@ -391,7 +401,7 @@ class StepStorage:
     ) -> OutputContext:
         """One output of a step as IO managers see it."""
         key = MARKERS if marker or out.is_nothing else out.io_manager_key
-        context = self._context(key, step, name, out, version, run_id)
+        context = self._shown_by(key)(step, name, out, version, run_id)
         if marker and not out.is_nothing:
             context.name = name + ".marker"
         context.provenance = provenance
@@ -400,26 +410,34 @@ class StepStorage:
             context.shares, context.replaces = task.shares, task.replaces
         return context
 
-    def _context(
-        self, key: str, step: Step, name: str, out: Out, version: str | None, run_id: str | None = None
-    ) -> OutputContext:
-        """An output as the IO manager of this key sees it; planning makes one of every output, without a run."""
+    def _shown_by(self, key: str) -> _Shown:
+        """What makes an output into what the IO manager of this key is shown; planning does that of every output."""
+        found = self._shown.get(key)
+        if found is not None:
+            return found
         environment = self._environment
-        config = environment.config
-        configs = config.output_configs
-        return OutputContext(
-            step.key,
-            name,
-            version,
-            run_id,
-            config=configs.get((step.key, name)) if configs else None,
-            metadata=out.metadata,
-            dagster_type=out.dagster_type,
-            op_def=step.op,
-            resources=self._resources[key] if key in self._resources else self._resources_of(key),
-            resource_config=config.resources.get(key),
-            job_name=environment.job.name,
-        )
+        configs, resource_config = environment.config.output_configs, environment.config.resources.get(key)
+        resources, job_name = self._resources_of(key), environment.job.name
+
+        def shown(step: Step, name: str, out: Out, version: str | None, run_id: str | None) -> OutputContext:
+            config = configs.get((step.key, name)) if configs else None
+            return OutputContext(
+                step.key,
+                name,
+                version,
+                run_id,
+                None,
+                config,
+                out.metadata,
+                out.dagster_type,
+                step.op,
+                resources,
+                resource_config,
+                job_name,
+            )
+
+        self._shown[key] = shown
+        return shown
 
     # What sharing needs
 

@@ -111,7 +111,7 @@ class Plan(Struct, frozen=True, dict=True):
     @cached_property
     def is_null(self) -> bool:
         """Whether there is nothing to run."""
-        return not any(step.verdict is Verdict.RUN or step.verdict is Verdict.MAYBE for step in self.steps.values())
+        return {step.verdict for step in self.steps.values()}.isdisjoint({Verdict.RUN, Verdict.MAYBE})
 
     @property
     def warnings(self) -> dict[str, tuple[str, ...]]:

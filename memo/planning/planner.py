@@ -109,7 +109,10 @@ class _Planner:
         self.versions = versions
         self.stores = stores
         self.history = history
-        self.order = [key for key in job.steps if key in selected]
+        chosen = job.steps
+        if len(selected) < len(chosen):
+            chosen = {key: step for key, step in chosen.items() if key in selected}
+        self.order = list(chosen)
         self.selected = selected
         self.forced = forced & selected
         self.outside = outside
@@ -126,18 +129,21 @@ class _Planner:
         what stands below that."""
         self.skipped: set[FromOutput] = set()
         """Optional outputs of stored steps that were not yielded, and all outputs of steps skipped for want of them."""
-        # One of each, as they are few where steps are many.
-        ops = {job.steps[key].op for key in self.order}
-        memoizable = stores.memoizable
-        self.plain_ops = {op for op in ops if not memoizable(op)}
-        apart = [op for op in ops if op.io_manager_key is None]
+        # What holds for one op holds for all with the same single IO manager; there may be as many ops as steps.
+        one_of = {step.op.io_manager_key: step.op for step in chosen.values()}
+        apart = {step.op for step in chosen.values() if step.op.io_manager_key is None} if None in one_of else set()
         self.optional_ops = {op for op in apart if not all(out.is_required for out in op.outs.values())}
+        plain_keys = {key for key, op in one_of.items() if key is not None and not stores.memoizable(op)}
+        plain_ops = {op for op in apart if not stores.memoizable(op)}
+        self.plain: set[str] = set()
+        """The steps whose outputs nobody can say to be stored."""
+        if plain_keys or plain_ops:
+            self.plain = {
+                key for key, step in chosen.items() if step.op.io_manager_key in plain_keys or step.op in plain_ops
+            }
 
     def plan(self) -> Plan:
-        plain: set[str] = set()
-        if self.plain_ops:
-            plain = {key for key in self.order if self.job.steps[key].op in self.plain_ops}
-        known = self.known
+        known, plain = self.known, self.plain
         known.find([key for key in self.order if key not in plain] if plain else self.order)
         known.find_outside(self.outside)
         known.find_withdrawn(plain)
@@ -168,6 +174,8 @@ class _Planner:
 
     def _sources(self) -> dict[Source, Any]:
         """What the ops are handed that external sources are wired to."""
+        if not self.versions.reads_sources:
+            return {}
         steps = (self.versions.steps[key] for key in self.order)
         return {each.source: each.stamp.value for step in steps for each in step.sources}
 
@@ -176,15 +184,14 @@ class _Planner:
         if self.forced or self.shaken:
             return [key for key in self.order if not self._decided_below(key, plain, outdated)]
         pending: list[str] = []
-        stored_as, seconds, steps = self.known.stored_as, self.seconds, self.versions.steps
+        stored_as, seconds, steps = self.known.stored_as, self.seconds.get, self.versions.steps
         is_simple = not (self.known.withdrawn or self.adopted or self.optional_ops)
         for key in self.order:
-            if key in stored_as:
+            version = stored_as.get(key)
+            if version is not None:
                 found = steps[key]
                 if is_simple and not found.computed:  # as nearly all are, by the hundred thousand
-                    self.decided[key] = StepPlan(
-                        key, REUSE, STORED, "", found.version, stored_as[key], False, seconds.get(key)
-                    )
+                    self.decided[key] = StepPlan(key, REUSE, STORED, "", found.version, version, False, seconds(key))
                 else:
                     self._decide_stored(key)
             elif not self._decided_as_skipped(key):

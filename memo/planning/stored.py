@@ -88,7 +88,7 @@ class StoredSteps:
         if not keys:
             return
         steps = self.versions.steps
-        asked = [(found.step, found.version) for found in (steps[key] for key in keys)]
+        asked = [(found.step, found.version) for found in map(steps.__getitem__, keys)]
         answers = self.stores.stored(asked)
         stored_as = self.stored_as
         for (step, version), there in zip(asked, answers, strict=True):

@@ -118,13 +118,14 @@ class _Resolution:
         self.ops: dict[OpDefinition, OpVersion] = {}
         self.found: dict[str, StepVersion] = {}
         self.blind_spots: dict[str, tuple[BlindSpot, ...]] = {}
+        self.reads_sources = False
 
     def run(self) -> Versions:
         for step in self.job.steps.values():
             self.found[step.key] = self.step(step)
         for key, resource in self.resources.items():
             _add_blind_spots(self.blind_spots, key, self.definitions[key], resource.code, *resource.besides)
-        return Versions(self.found, self.resources, self.blind_spots, self.stamps.warnings)
+        return Versions(self.found, self.resources, self.blind_spots, self.stamps.warnings, self.reads_sources)
 
     def op(self, step: Step) -> OpVersion:
         """What a step's op brings to its version. What depends on the op alone is asked and joined once."""
@@ -217,6 +218,7 @@ class _Resolution:
         if wired or step.op.depends_on:
             named = self.read(each for each in step.op.depends_on if isinstance(each, Source))
             sources = (*wired, *named)
+            self.reads_sources |= bool(sources)
             by_input = named_digest("wired", [(each.input, each.digest) for each in wired])
             local_key = digest("reads", local_key, by_input, *[each.digest for each in named])
         return self._versioned(

@@ -135,12 +135,14 @@ class Versions(Struct, frozen=True):
         resources: By resource key, those that count.
         blind_spots: Where the strategy could not see what code depends on, by the op's name or the resource's key.
         warnings: Which sources were taken as they were last known, by their names.
+        reads_sources: Whether any step reads an external source itself.
     """
 
     steps: dict[str, StepVersion]
     resources: dict[str, ResourceVersion]
     blind_spots: dict[str, tuple[BlindSpot, ...]]
     warnings: dict[str, tuple[str, ...]]
+    reads_sources: bool
 
     def looks(self, step_key: str) -> tuple[str, ...]:
         """What the files of the sources looked like that a step reads, itself or through its resources."""

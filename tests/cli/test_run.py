@@ -533,7 +533,7 @@ def test_the_time_left_comes_from_earlier_runs() -> None:
 
     # `a` and `b` one after the other take longer than half of all, which two workers would need otherwise.
     steps = {"a": step("a", 40.0), "b": step("b", 30.0), "c": step("c", 20.0)}
-    versions = Versions({"a": version(), "b": version("a"), "c": version()}, {}, {}, {})
+    versions = Versions({"a": version(), "b": version("a"), "c": version()}, {}, {}, {}, False)
     progress = Progress(workers=2)
     progress.begin(Plan("j", True, steps, versions), "run")
     assert progress.seconds_left == (70.0, True)
@@ -541,6 +541,6 @@ def test_the_time_left_comes_from_earlier_runs() -> None:
     assert progress.seconds_left == (30.0, True)
     progress.listen(Event(EventType.STEP_SUCCESS, "run", 0.0, "b", data={"seconds": 1.0}))
     assert progress.seconds_left == (20.0, True)
-    alone = Versions({key: version() for key in "abcd"}, {}, {}, {})
+    alone = Versions({key: version() for key in "abcd"}, {}, {}, {}, False)
     progress.begin(Plan("j", True, {**steps, "d": step("d", None)}, alone), "run")
     assert progress.seconds_left == (45.0, False)
