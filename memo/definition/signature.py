@@ -123,11 +123,10 @@ def read_signature(fn: Any, where: Where) -> Signature:
                 if len(_known) < _MOST_KNOWN:
                     _known[told] = known
             return known
-        annotations = _NOTHING
-    found = dict(given or _NOTHING)
+    found: dict[str, Any] = {**given} if given else {}
     if defaults:
         found |= zip(code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount], defaults, strict=True)
-    return _read(code, fn, found, annotations, where)
+    return _read(code, fn, found, annotations or _NOTHING, where)
 
 
 _known: dict[tuple[tuple[str, ...], int, int, int], Signature] = {}

@@ -14,7 +14,7 @@ from memo.errors import DefinitionError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from memo.definition.composition import Composition
+    from memo.definition.composition import Composition  # noqa: TC004 - no handle is ever decoded
 
 
 class NoSuchAttributeError(DefinitionError, AttributeError):

@@ -694,6 +694,47 @@ def test_configured_gives_the_config() -> None:
     assert fixed() == (1, 2)
 
 
+def test_configured_keeps_all_else_that_is_said_of_the_op() -> None:
+    @op(
+        ins={"rows": In(input_manager_key="reader")},
+        out={"kept": Out(io_manager_key="tables"), "left": Out(is_required=False)},
+        config_schema=int,
+        description="Parts them.",
+        required_resource_keys={"db"},
+        tags={"a": 1},
+        version="3",
+        depends_on=[functools],
+        ignore=["numpy"],
+        retry_policy=RetryPolicy(max_retries=2),
+    )
+    def part(context, rows):
+        yield Output(rows, "kept")
+
+    fixed = part.configured(3, name="fixed")
+    differing = {"name", "config_schema", "preset_config"}
+    kept = {name: value for name, value in vars(part).items() if name not in differing}
+    assert kept
+    assert {name: value for name, value in vars(fixed).items() if name not in differing} == kept
+    assert fixed.is_configurable
+    assert fixed.loadable_inputs == ("rows",)
+    assert fixed.description == "Parts them."
+
+
+def test_what_most_ops_have_is_kept_once() -> None:
+    def first(a, b):
+        return a
+
+    def second(a, b):
+        return b
+
+    one, other = op(first), op(second)
+    assert one.ins is other.ins
+    assert one.outs is other.outs
+    assert one.input_names is other.input_names
+    assert not {"tags", "version", "config_schema", "retry_policy", "depends_on"} & vars(one).keys()
+    assert first.__annotations__ == {}
+
+
 def test_the_environment_is_read_when_the_op_runs_not_when_it_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     from memo import StringSource
 

@@ -10,6 +10,7 @@ import pytest
 
 from memo import (
     EventType,
+    Home,
     In,
     IOManager,
     MemoizableIOManager,
@@ -391,6 +392,33 @@ def test_reused_outputs_are_read_through_the_result(tmp_path) -> None:
     assert again.output_for_node("one") == 1
     assert again.is_node_success("one")
     assert [event.kind for event in again.events_for_node("add")] == [EventType.STEP_REUSED]
+
+
+def test_events_of_reuse_are_heard_kept_and_written_in_their_place(tmp_path) -> None:
+    def small(amount: int) -> Any:
+        @job(name="small")
+        def adding() -> None:
+            add(one(), amount)
+
+        return adding
+
+    execute_job(small(1), tmp_path)
+    for amount, ran in ((2, ["add"]), (2, [])):
+        heard: list[Any] = []
+        result = execute_job(small(amount), tmp_path, listen=heard.append)
+        assert result.executed == ran
+        kinds = [event.kind for event in heard if event.kind in {EventType.RUN_START, EventType.STEP_REUSED}]
+        assert kinds == [EventType.RUN_START] + [EventType.STEP_REUSED] * (2 - len(ran))
+        assert [event.step_key for event in heard][:2] == [None, "one"]
+        assert list(result.all_events) == heard
+        reused = heard[1]
+        version = result.plan.steps["one"].version
+        assert reused.data == {"reason": "stored under this version", "stored_as": version, "version": version}
+        with Home(tmp_path) as home:
+            # Of a run in which nothing ran, its record says all there is.
+            assert home.catalog.events(result.run_id) == (heard if ran else [])
+            assert list(result.record.steps) == ["one", "add"]
+            assert home.catalog.get_run(result.run_id) == result.record
 
 
 @pytest.mark.parametrize("several", [False, True])
