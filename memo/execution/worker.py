@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -81,6 +82,8 @@ def _work(connection: Connection, orders: WorkerOrders, spans: Spans | None) -> 
     environment: RunEnvironment | None = None
     broken: ErrorInfo | None = None
     stale: frozenset[str] = frozenset()
+    # What the pipeline is made of stays to the end: to look for garbage in it takes longer than to make it.
+    gc.disable()
     try:
         environment = _environment(orders)
         stale = _stale_steps(environment, orders.expected)
@@ -88,6 +91,8 @@ def _work(connection: Connection, orders: WorkerOrders, spans: Spans | None) -> 
         raise
     except BaseException as error:  # noqa: BLE001 - reported as the failure of the steps that were to run here
         broken = error_info(error)
+    gc.freeze()
+    gc.enable()
     with contextlib.ExitStack() as stack:
         scope = stack.enter_context(ResourceScope(environment)) if environment is not None else None
         stack.enter_context(RunLog())
