@@ -78,12 +78,12 @@ class Finder:
         self._known[address] = (raw, manifest)
 
     def written(self, context: OutputContext, address: str) -> tuple[bytes, Manifest] | None:
-        """The manifest of an output that its run has stored here just now, and that holds its value, as it was written.
+        """The manifest of an output that the run has stored here just now, and that holds its value, as it was written.
 
         Its file need not be asked: whatever became of that meanwhile, this is what the run has stored and recorded.
         """
         known = self._known.get(address)
-        if known is None or known[1].value is None or known[1].run_id is None or known[1].run_id != context.run_id:
+        if known is None or known[1].value is None or known[1].digest != context.digest:
             return None
         return known
 

@@ -31,6 +31,7 @@ class Address(Struct, frozen=True):
 
     Attributes:
         kind: As in `OutputRecord.kind`.
+        digest: As in `OutputRecord.digest`, where this run has stored it.
     """
 
     step_key: str
@@ -38,6 +39,7 @@ class Address(Struct, frozen=True):
     version: str | None = None
     run_id: str | None = None
     kind: str = "value"
+    digest: str | None = None
 
 
 class SourceValue(Struct, frozen=True):

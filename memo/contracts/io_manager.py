@@ -98,6 +98,8 @@ class OutputContext(Struct, eq=False):
         provenance: Where the value comes from.
         shares: Whether what is stored may be put into the shared place: what it was made of is there too.
         replaces: Whether it is made anew whatever is stored, and takes the place of what is shared under its version.
+        digest: Of the bytes of one that is loaded, as `StoredValue.digest` told it to the run that loads it; None where
+            that run has not stored it.
         on_event: Told of the events of `log_event`.
         stored: What the IO manager has reported of the stored value.
         logged_metadata: What it has added to that.
@@ -120,6 +122,7 @@ class OutputContext(Struct, eq=False):
     provenance: Provenance = Provenance()
     shares: bool = False
     replaces: bool = False
+    digest: str | None = None
     on_event: Callable[[str, dict[str, Any]], None] | None = None
     stored: StoredValue | None = None
     logged_metadata: dict[str, Any] = {}

@@ -254,7 +254,7 @@ class RunOutputs:
         outputs = self._told_apart(key, outcome.outputs)
         self.addresses[key] = {
             record.name: Address(
-                key, record.name, record.version, None if record.version else self._run_id, record.kind
+                key, record.name, record.version, None if record.version else self._run_id, record.kind, record.digest
             )
             for record in outputs
         }

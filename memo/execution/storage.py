@@ -351,6 +351,7 @@ class StepStorage:
         out = producer.op.outs[address.output]
         key = MARKERS if out.is_nothing else out.io_manager_key
         upstream = self._shown_by(key)(producer, address.output, out, address.version, address.run_id)
+        upstream.digest = address.digest
         given = reader.op.ins[input_name] if reader else None
         key = (given.input_manager_key if given else None) or out.io_manager_key
         return self._load(key, upstream, reader, input_name)

@@ -543,3 +543,29 @@ def test_an_output_whose_bytes_were_damaged_is_made_again_after_it_was_met(tmp_p
 
     assert again.executed == ["many"]
     assert again.output_for_node("many") == [1] * 5000
+
+
+def test_what_a_run_has_just_stored_its_steps_read_whatever_becomes_of_the_file(tmp_path) -> None:
+    @op
+    def early() -> list[int]:
+        return [1]
+
+    @op(ins={"after": In(Nothing)})
+    def spoil() -> None:
+        for manifest in (tmp_path / "storage" / "versioned").rglob("*.json"):
+            manifest.write_bytes(b"damaged")
+
+    @op(ins={"after": In(Nothing)})
+    def late(value: list[int]) -> int:
+        return value[0] + 1
+
+    @job(version_strategy=SourceHashVersionStrategy())
+    def spoiled() -> None:
+        value = early()
+        late(value, after=spoil(after=value))
+
+    result = execute_job(spoiled, tmp_path)
+    assert result.output_for_node("late") == 2
+    assert not [event for event in result.all_events if event.kind is EventType.OUTPUT_LOST]
+    again = execute_job(spoiled, tmp_path, op_selection=["early"])
+    assert [event.step_key for event in again.all_events if event.kind is EventType.STEP_SUCCESS] == ["early"]

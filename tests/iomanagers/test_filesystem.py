@@ -46,9 +46,7 @@ def output(name: str = "result", version: str | None = "ab12", run_id: str | Non
 
 
 def load(io_manager: FsIOManager, context: OutputContext) -> Any:
-    """Load as for another run than the one that stored it, of which nothing is known by heart."""
-    asked = context if context.version is None else replace(context, run_id="run-2")
-    return io_manager.load_input(InputContext("value", asked))
+    return io_manager.load_input(InputContext("value", context))
 
 
 def files(io_manager_or_folder: Any) -> list[Path]:
@@ -318,11 +316,18 @@ print(io_manager.load_input(InputContext("value", context)))
     assert ended.stdout == "{'a': [1, 2]}\n"
 
 
+def recorded(context: OutputContext) -> OutputContext:
+    """An output as the run that has stored it asks for it."""
+    assert context.stored is not None
+    return replace(context, digest=context.stored.digest)
+
+
 def test_what_a_run_has_just_stored_it_loads_as_it_stored_it(io_manager: FsIOManager, folder: Path) -> None:
-    io_manager.handle_output(output(), ["value"])
+    context = output()
+    io_manager.handle_output(context, ["value"])
     (manifest,) = files(folder)
     manifest.write_bytes(b"damaged")
-    first, second = (io_manager.load_input(InputContext("value", output())) for _ in range(2))
+    first, second = (load(io_manager, recorded(context)) for _ in range(2))
     assert first == second == ["value"]
     assert first is not second
     assert io_manager.has_output(output()) is False
@@ -331,10 +336,11 @@ def test_what_a_run_has_just_stored_it_loads_as_it_stored_it(io_manager: FsIOMan
 
 
 def test_what_another_has_stored_meanwhile_is_loaded_for_who_asks_for_it(io_manager: FsIOManager, folder: Path) -> None:
-    io_manager.handle_output(output(), 1)
-    FsIOManager(folder).handle_output(output(run_id="run-2"), 2)
-    assert io_manager.load_input(InputContext("value", output())) == 1
-    assert io_manager.load_input(InputContext("value", output(run_id="run-2"))) == 2
+    first, second = output(), output()
+    io_manager.handle_output(first, 1)
+    FsIOManager(folder).handle_output(second, 2)
+    assert load(io_manager, recorded(first)) == 1
+    assert load(io_manager, recorded(second)) == load(io_manager, output()) == 2
 
 
 def test_a_manifest_cut_anywhere_is_a_miss_with_one_warning(
