@@ -64,7 +64,7 @@ class Sink:
         self._path = path
         self._at_most = at_most
         self._begin = begin
-        self._hasher = Hasher()
+        self._hasher: Hasher
         self._sha256 = new_sha256() if signed else None
         self._file: WritableFile | None = None
         self._sides: list[Sink] = []
@@ -72,6 +72,7 @@ class Sink:
         self.error: Exception | None = None
         self.closed = False
         if at_most < 0:
+            self._hasher = Hasher()
             self._file = self._created()
         else:
             self.kept = b""
@@ -104,6 +105,7 @@ class Sink:
                 self.kept += data  # hashed when it is known to be all
                 return
             kept, self.kept = self.kept, None
+            self._hasher = Hasher()
             if kept:
                 self._append(kept)
         self._hasher.write(data)

@@ -130,8 +130,10 @@ class RunOutputs:
 
     def may_share(self, key: str) -> bool:
         """Whether what a step gives may be put into the shared place."""
+        if self._shared is None:
+            return False
         step = self._job.steps[key]
-        return self._shared is not None and self._storage.shares(step) and all(map(self._is_shared, step.parents()))
+        return self._storage.shares(step) and all(map(self._is_shared, step.parents()))
 
     def _is_shared(self, key: str) -> bool:
         """Whether what a step gave is in the shared place, or is nothing that could be there.

@@ -29,6 +29,7 @@ from memo.events import Event, EventType
 from memo.execution.context import OpExecutionContext
 from memo.execution.failures import error_info
 from memo.execution.streams import guarded, is_stream
+from memo.execution.watching import Watch
 from memo.versioning import UNREACHED, looks_now
 
 if TYPE_CHECKING:
@@ -315,8 +316,6 @@ class StepAttempt:
         """Watch what the op reads, where its version is made of its code and not its author's word."""
         if self.task.op_version is None or self.step.op.version is not None:
             return nullcontext()
-        from memo.execution.watching import Watch  # a run that finds everything stored watches nothing
-
         return Watch(self)
 
     def _refuse_unreached(self) -> None:

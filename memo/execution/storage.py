@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cached_property
 from time import time
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 from msgspec import Struct
 from msgspec.structs import replace
 
-from memo.content import content_digest
 from memo.contracts.executor import Address
 from memo.contracts.io_manager import InputContext, MemoizableIOManager, OutputContext, Provenance, run_log
 from memo.contracts.run_store import OutputRecord
@@ -249,7 +249,7 @@ class StepStorage:
         """Store a value that a step gave, under the step's version or under the run."""
         out = step.op.outs[name]
         version = output_version(task.version, name) if task.version is not None else None
-        digest = content_digest(value) if task.is_compared and not out.is_nothing else None
+        digest = self._take_digest(value) if task.is_compared and not out.is_nothing else None
         provenance = self._provenance(task, seconds=seconds, adopted_from=adopted_from, content=digest)
         if out.is_nothing:
             return self._mark(step, name, task, replace(provenance, marks="nothing"))
@@ -290,6 +290,12 @@ class StepStorage:
             shared=stored is not None and stored.shared and (mark is None or mark.shared),
             replaced=stored is not None and stored.replaced,
         )
+
+    @cached_property
+    def _take_digest(self) -> Callable[[object], str | None]:
+        from memo.content.digesting import take_digest  # which needs pickle: a run that stores nothing does not
+
+        return take_digest
 
     def skip(self, step: Step, name: str, task: StepTask) -> OutputRecord:
         """Record that an optional output was not yielded."""
@@ -348,12 +354,14 @@ class StepStorage:
         Raises:
             OutputLostError: It is not whole, or gone.
         """
-        out = producer.op.outs[address.output]
-        key = MARKERS if out.is_nothing else out.io_manager_key
-        upstream = self._shown_by(key)(producer, address.output, out, address.version, address.run_id)
+        name = address.output
+        out = producer.op.outs[name]
+        key = out.io_manager_key
+        shown = self._shown_by(MARKERS if out.is_nothing else key)
+        upstream = shown(producer, name, out, address.version, address.run_id)
         upstream.digest = address.digest
-        given = reader.op.ins[input_name] if reader else None
-        key = (given.input_manager_key if given else None) or out.io_manager_key
+        if reader is not None:
+            key = reader.op.ins[input_name].input_manager_key or key
         return self._load(key, upstream, reader, input_name)
 
     def load_from_elsewhere(self, key: str, reader: Step, input_name: str) -> Any:
