@@ -44,7 +44,7 @@ class RunStatus(StrEnum):
     CANCELED = "CANCELED"
 
 
-class ErrorInfo(Struct, frozen=True):
+class ErrorInfo(Struct, frozen=True, gc=False):
     """An exception as it is kept: enough to show it, and to say where in the user's files it happened."""
 
     kind: str
@@ -55,8 +55,8 @@ class ErrorInfo(Struct, frozen=True):
     cause: str | None = None
 
 
-class Event(Struct, frozen=True, gc=False):
-    """One thing that happened in a run."""
+class Event(Struct, frozen=True, array_like=True, gc=False):
+    """One thing that happened in a run; the catalog keeps its fields by position."""
 
     kind: EventType
     run_id: str

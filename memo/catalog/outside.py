@@ -28,7 +28,7 @@ SELECT source, digest, shown, stamps.value, at FROM json_each(?) AS key JOIN sta
 _KEEP_STAMP = "INSERT OR REPLACE INTO stamps (source, digest, shown, value, at) VALUES (?, ?, ?, ?, ?)"
 
 _UNDECLARED_READS = """
-SELECT events, events.run_id, step_key
+SELECT events
 FROM runs JOIN events ON events.run_id = runs.run_id
 WHERE job_name = ? AND are_reads
 ORDER BY events.id
@@ -83,8 +83,8 @@ def keep_stamps(connection: Connection, rows: list[Row]) -> None:
 def undeclared_reads(connection: Connection, job_name: str) -> list[UndeclaredRead]:
     """Answer `RunStore.undeclared_reads`."""
     found: list[UndeclaredRead] = []
-    for row in connection.execute(_UNDECLARED_READS, (job_name,)).fetchall():
-        for event in unpack_events(*row):
+    for (packed,) in connection.execute(_UNDECLARED_READS, (job_name,)).fetchall():
+        for event in unpack_events(packed):
             told = [str(event.data.get(name) or "") for name in ("op_version", "kind", "what", "where")]
             found.append(UndeclaredRead(event.run_id, event.step_key or "", *told))
     return found

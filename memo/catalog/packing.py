@@ -7,17 +7,14 @@ added with a default leaves what was kept before readable.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from msgspec import Struct, structs
+from msgspec import Raw, Struct, structs
 from msgspec.msgpack import Decoder, Encoder
 
 from memo.contracts.run_store import Recipe
 from memo.events import ErrorInfo, Event, EventType
 from memo.hashing import Hasher
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _PLAIN, _COMPRESSED = b"m", b"z"
 _WORTH_COMPRESSING = 1024
@@ -28,10 +25,12 @@ _DEEPEST = 50
 
 
 class _KeptEvent(Struct, array_like=True, gc=False):
-    """What is kept of an event besides whose it is: by position."""
+    """An event as it is read back: by position, and with whatever keys its data were told under."""
 
     kind: EventType
+    run_id: str
     at: float
+    step_key: str | None = None
     attempt: int = 0
     message: str = ""
     data: dict[Any, Any] = {}
@@ -157,16 +156,20 @@ def unpack_counts(packed: bytes | None) -> dict[str, int]:
     return {} if packed is None else _counts.decode(_opened(packed))
 
 
-def pack_events(events: Iterable[Event]) -> bytes:
-    """Turn what happened one after another in one step of a run into bytes."""
-    # The fields of `_KeptEvent`; `value` is looked up by a function of Python.
-    return pack([(each.kind._value_, each.at, each.attempt, each.message, each.data, each.error) for each in events])
+def pack_events(events: list[Event]) -> bytes:
+    """Turn what happened one after another in a run into bytes."""
+    try:
+        encoded = _encoder.encode(events)
+    except (OverflowError, RecursionError, TypeError, UnicodeEncodeError):
+        # Each by itself: what one of them holds changes nothing of how the others are kept.
+        encoded = _encoder.encode([Raw(_encoded(each)) for each in events])
+    return _closed(encoded)
 
 
-def unpack_events(packed: bytes, run_id: str, step_key: str | None) -> list[Event]:
-    """Read what `pack_events` made of the events of a step of a run, or of the run itself."""
+def unpack_events(packed: bytes) -> list[Event]:
+    """Read what `pack_events` made."""
     return [
-        Event(each.kind, run_id, each.at, step_key, each.attempt, each.message, each.data, each.error)
+        Event(each.kind, each.run_id, each.at, each.step_key, each.attempt, each.message, each.data, each.error)
         for each in _events().decode(_opened(packed))
     ]
 

@@ -54,7 +54,9 @@ SELECT job_name, started_at, seconds_saved, counts FROM runs WHERE run_id NOT IN
 
 _LATEST = "ORDER BY started_at DESC, id DESC LIMIT ?"
 
-_EVENTS = "SELECT events, run_id, step_key FROM events WHERE run_id = ?"
+_EVENTS = "SELECT events FROM events WHERE run_id = ?"
+
+_OF_STEP = "AND EXISTS (SELECT 1 FROM json_each(step_keys) WHERE value = ?)"
 
 _MATERIALIZATIONS = """
 SELECT
@@ -143,9 +145,9 @@ def events(connection: Connection, run_id: str, step_key: str | None) -> list[Ev
     """Answer `RunStore.events`."""
     if step_key is None:
         rows = connection.execute(f"{_EVENTS} ORDER BY id", (run_id,)).fetchall()
-    else:
-        rows = connection.execute(f"{_EVENTS} AND step_key = ? ORDER BY id", (run_id, step_key)).fetchall()
-    return [event for row in rows for event in unpack_events(*row)]
+        return [event for (packed,) in rows for event in unpack_events(packed)]
+    rows = connection.execute(f"{_EVENTS} {_OF_STEP} ORDER BY id", (run_id, step_key)).fetchall()
+    return [event for (packed,) in rows for event in unpack_events(packed) if event.step_key == step_key]
 
 
 def materializations(connection: Connection, run_id: str) -> list[Materialization]:

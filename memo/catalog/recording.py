@@ -49,7 +49,7 @@ _ADD_VERSIONS = "INSERT INTO version_sets (digest, versions) VALUES (?, ?)"
 _NAME_JOB_OF_ALIASES = "UPDATE aliases SET job_name = ? WHERE run_id = ? AND job_name IS NULL"
 
 _ADD_EVENT = """
-INSERT INTO events (run_id, step_key, are_reads, events) VALUES (?, ?, ?, ?)
+INSERT INTO events (run_id, are_reads, step_keys, events) VALUES (?, ?, ?, ?)
 """
 
 _LATEST_ID = """
@@ -160,12 +160,18 @@ def add_run(connection: Connection, run: RunRecord, row: Row, versions: VersionS
 
 def event_rows(events: Iterable[Event]) -> list[Row]:
     """Lay events out as `add_events` takes them."""
-    return [(*of, pack_events(together)) for of, together in groupby(events, key=_row_of)]
+    rows: list[Row] = []
+    for (run_id, are_reads), group in groupby(events, key=_row_of):
+        together = list(group)
+        steps = dict.fromkeys([each.step_key for each in together])
+        steps.pop(None, None)
+        rows.append((run_id, are_reads, as_array(steps), pack_events(together)))
+    return rows
 
 
-def _row_of(event: Event) -> tuple[str, str | None, bool]:
+def _row_of(event: Event) -> tuple[str, bool]:
     """What the events of one row have in common."""
-    return event.run_id, event.step_key, event.kind is EventType.UNDECLARED_READ
+    return event.run_id, event.kind is EventType.UNDECLARED_READ
 
 
 def add_events(connection: Connection, rows: list[Row]) -> None:

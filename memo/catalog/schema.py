@@ -38,18 +38,19 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
             """,
             "CREATE INDEX runs_by_time ON runs (started_at)",
             "CREATE INDEX runs_by_job ON runs (job_name, started_at)",
-            # A row holds what happened in one step, as long as nothing happened in another meanwhile. What it was seen
-            # to read undeclared has rows of its own: it stays when what else happened in the run is forgotten.
+            # A row holds what happened in a run between two writes, and the keys of the steps in which, as a JSON array.
+            # What they were seen to read undeclared has rows of its own: it stays when what else happened in the run is
+            # forgotten.
             """
             CREATE TABLE events (
                 id INTEGER PRIMARY KEY,
                 run_id TEXT NOT NULL,
-                step_key TEXT,
                 are_reads INTEGER NOT NULL,
+                step_keys TEXT NOT NULL,
                 events BLOB NOT NULL
             )
             """,
-            "CREATE INDEX events_by_run ON events (run_id, step_key)",
+            "CREATE INDEX events_by_run ON events (run_id)",
             "CREATE INDEX undeclared_reads ON events (run_id) WHERE are_reads",
             # The ids of materializations and aliases are drawn from one sequence: of two rows, whichever
             # table they are in, the one with the higher id is the later.

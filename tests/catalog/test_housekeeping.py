@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -120,7 +121,8 @@ def test_a_whole_file_passes_and_a_damaged_one_does_not(catalog: Catalog, tmp_pa
 
 def test_room_is_given_back_where_it_is_worth_it(catalog: Catalog) -> None:
     catalog.add_run(run("r1", 1.0, {}))
-    catalog.add_events([Event(EventType.LOG, "r1", 1.0, f"step {number}", message="x" * 900) for number in range(2000)])
+    lines = Random(1)  # what cannot be compressed
+    catalog.add_events([Event(EventType.LOG, "r1", 1.0, message=lines.randbytes(450).hex()) for _ in range(2000)])
     catalog.forget_events(["r1"])
 
     def pages() -> int:
