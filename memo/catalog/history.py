@@ -93,7 +93,7 @@ JOIN aliases AS latest ON latest.id = (
 """
 
 _RECIPES = """
-SELECT recipes.digest, recipes.recipe FROM json_each(?) AS key JOIN recipes ON recipes.digest = key.value
+SELECT recipes.id, recipe FROM json_each(?) AS key JOIN recipes ON recipes.id = key.value
 """
 
 _SECONDS = """
@@ -107,7 +107,7 @@ JOIN materializations ON materializations.id IN (
 """
 
 
-def as_array(keys: Iterable[str]) -> str:
+def as_array(keys: Iterable[str | int]) -> str:
     """Write keys as the JSON array that the statements of this module take."""
     return encode(list(keys)).decode()
 
@@ -173,14 +173,14 @@ def known_local_keys(connection: Connection, local_keys: Sequence[str]) -> set[s
 
 def last_recipes(connection: Connection, job_name: str, step_keys: Sequence[str]) -> dict[str, Recipe]:
     """Answer `History.last_recipes`; runs that left no recipe (without memoization) do not count."""
-    rows: list[tuple[int, str, str]] = connection.execute(
+    rows: list[tuple[int, str, int]] = connection.execute(
         _LATEST_RECIPES,
         {"job_name": job_name, "step_keys": as_array(step_keys)},
     ).fetchall()
-    digests = {step_key: digest for _, step_key, digest in sorted(rows)}
-    kept: list[tuple[str, bytes]] = connection.execute(_RECIPES, (as_array(set(digests.values())),)).fetchall()
-    recipes = {digest: unpack_recipe(packed) for digest, packed in kept}
-    return {step_key: recipes[digest] for step_key, digest in digests.items() if digest in recipes}
+    numbers = {step_key: number for _, step_key, number in sorted(rows)}
+    kept: list[tuple[int, bytes]] = connection.execute(_RECIPES, (as_array(set(numbers.values())),)).fetchall()
+    recipes = {number: unpack_recipe(packed) for number, packed in kept}
+    return {step_key: recipes[number] for step_key, number in numbers.items() if number in recipes}
 
 
 def seconds(connection: Connection, job_name: str, step_keys: Sequence[str]) -> dict[str, float]:

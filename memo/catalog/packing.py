@@ -174,16 +174,9 @@ def unpack_events(packed: bytes) -> list[Event]:
     ]
 
 
-def pack_recipe(recipe: Recipe) -> tuple[str, bytes]:
-    """Turn a recipe into bytes, with their digest: the same for the same recipe."""
-    packed = _encoded(recipe)
-    return _digest(packed), _closed(packed)
-
-
-def _digest(packed: bytes) -> str:
-    hasher = Hasher()
-    hasher.write(packed)
-    return hasher.hexdigest()
+def pack_recipe(recipe: Recipe) -> bytes:
+    """Turn a recipe into bytes: the same for the same recipe."""
+    return _closed(_encoded(recipe))
 
 
 def unpack_recipe(packed: bytes) -> Recipe:
@@ -200,7 +193,9 @@ class VersionSet:
 
     def __init__(self, versions: dict[str, str]) -> None:
         self._encoded = _encoded(versions)
-        self.digest = _digest(self._encoded)
+        hasher = Hasher()
+        hasher.write(self._encoded)
+        self.digest = hasher.hexdigest()
 
     def packed(self) -> bytes:
         """The bytes to keep."""

@@ -56,15 +56,15 @@ _LATEST = "ORDER BY started_at DESC, id DESC LIMIT ?"
 
 _EVENTS = "SELECT events FROM events WHERE run_id = ?"
 
-_OF_STEP = "AND EXISTS (SELECT 1 FROM json_each(step_keys) WHERE value = ?)"
+_OF_STEP = "AND instr(step_keys, ?)"
 
 _MATERIALIZATIONS = """
 SELECT
-    id, job_name, step_key, attempt, materializations.version, local_key, content_key, recipes.recipe, seconds,
-    started_at
-FROM materializations LEFT JOIN recipes ON recipes.digest = materializations.recipe
+    materializations.id, job_name, step_key, attempt, materializations.version, local_key, content_key, recipes.recipe,
+    seconds, started_at
+FROM materializations LEFT JOIN recipes ON recipes.id = materializations.recipe
 WHERE run_id = ?
-ORDER BY id
+ORDER BY materializations.id
 """
 
 _OUTPUTS = """

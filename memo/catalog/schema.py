@@ -38,8 +38,8 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
             """,
             "CREATE INDEX runs_by_time ON runs (started_at)",
             "CREATE INDEX runs_by_job ON runs (job_name, started_at)",
-            # A row holds what happened in a run between two writes, and the keys of the steps in which, as a JSON array.
-            # What they were seen to read undeclared has rows of its own: it stays when what else happened in the run is
+            # A row holds what happened in a run between two writes, and the keys of the steps in which, a line each. What
+            # they were seen to read undeclared has rows of its own: it stays when what else happened in the run is
             # forgotten.
             """
             CREATE TABLE events (
@@ -64,7 +64,7 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
                 version TEXT,
                 local_key TEXT,
                 content_key TEXT,
-                recipe TEXT,
+                recipe INTEGER,
                 seconds REAL NOT NULL,
                 started_at REAL NOT NULL,
                 UNIQUE (run_id, step_key)
@@ -78,15 +78,9 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
             CREATE INDEX materializations_by_content ON materializations (content_key)
             WHERE content_key IS NOT NULL
             """,
-            # What was adopted took no time to make, and says nothing of how long the step takes.
-            """
-            CREATE INDEX materializations_that_took_time ON materializations (job_name, step_key)
-            WHERE seconds > 0
-            """,
-            """
-            CREATE INDEX materializations_with_recipe ON materializations (job_name, step_key)
-            WHERE recipe IS NOT NULL
-            """,
+            # With what the latest ones of a step are chosen by: runs without memoization leave no recipe, and what was
+            # adopted took no time to make.
+            "CREATE INDEX materializations_by_step ON materializations (job_name, step_key, id, recipe, seconds)",
             """
             CREATE TABLE outputs (
                 materialization INTEGER NOT NULL,
@@ -119,7 +113,7 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
                 job_name TEXT,
                 version TEXT NOT NULL,
                 stored_version TEXT NOT NULL,
-                recipe TEXT,
+                recipe INTEGER,
                 UNIQUE (run_id, step_key)
             )
             """,
@@ -132,7 +126,7 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
             # By version too: what a version is made of is also known of steps that failed, which stored nothing.
             # Versions that a run has begun to replace; the materialization that ends it takes the row away.
             "CREATE TABLE replacing (version TEXT PRIMARY KEY, run_id TEXT NOT NULL) WITHOUT ROWID",
-            "CREATE TABLE recipes (digest TEXT PRIMARY KEY, version TEXT NOT NULL, recipe BLOB NOT NULL)",
+            "CREATE TABLE recipes (id INTEGER PRIMARY KEY, version TEXT NOT NULL, recipe BLOB NOT NULL)",
             "CREATE INDEX recipes_by_version ON recipes (version)",
             # The version of every step of a run, once for all the runs in which they are the same.
             "CREATE TABLE version_sets (digest TEXT PRIMARY KEY, versions BLOB NOT NULL)",

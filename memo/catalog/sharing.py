@@ -35,7 +35,7 @@ SELECT
     recipes.recipe, seconds, started_at
 FROM json_each(?) AS key
 JOIN materializations ON materializations.id = (SELECT max(id) FROM materializations WHERE version = key.value)
-LEFT JOIN recipes ON recipes.digest = materializations.recipe
+LEFT JOIN recipes ON recipes.id = materializations.recipe
 """
 
 _OUTPUTS = """

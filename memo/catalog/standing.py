@@ -18,7 +18,7 @@ _GAVE_NOTHING = frozenset({"failure", "blocked", "canceled"})
 
 _MADE_IN_RUN = """
 SELECT materializations.id, recipes.recipe
-FROM materializations LEFT JOIN recipes ON recipes.digest = materializations.recipe
+FROM materializations LEFT JOIN recipes ON recipes.id = materializations.recipe
 WHERE run_id = ? AND step_key = ?
 """
 
@@ -35,7 +35,7 @@ ORDER BY aliases.id DESC LIMIT 1
 _CONTENTS = "SELECT name, content_digest FROM outputs WHERE materialization = ? ORDER BY position"
 
 # The latest kept of a version: all of them have the same parts, and may tell of other lines.
-_RECIPE = "SELECT recipe FROM recipes WHERE version = ? ORDER BY rowid DESC LIMIT 1"
+_RECIPE = "SELECT recipe FROM recipes WHERE version = ? ORDER BY id DESC LIMIT 1"
 
 _LAST_MADE = """
 SELECT id, run_id FROM materializations

@@ -425,9 +425,9 @@ class RunLoop:
             self._failed(key, outcome)
 
     def _succeeded(self, key: str, outcome: StepOutcome) -> None:
-        made, texts = self.outputs.made(key, outcome)
+        made = self.outputs.made(key, outcome)
         claimed = self.claims is not None and self.claims.stored(made.version)
-        self.recorder.materialization(made, texts, claimed=claimed)
+        self.recorder.materialization(made, claimed=claimed)
         self._end(key, "success")
 
     def _lost_input(self, key: str, outcome: StepOutcome) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from memo.contracts.executor import StepOutcome
-    from memo.contracts.run_store import History, OutputRecord, Recipe
+    from memo.contracts.run_store import History, OutputRecord
     from memo.definition.job import JobDefinition
     from memo.definition.step import FromOutput
     from memo.execution.recording import Recorder
@@ -200,7 +200,6 @@ class RunOutputs:
         """
         versions, step = self._plan.versions, self._job.steps[key]
         assert versions is not None
-        assert self._recipes is not None
         assert self._shared is not None
         made_of = self.content_key(key)
         is_torn = key in self._plan.forced
@@ -214,7 +213,6 @@ class RunOutputs:
         self._reuse(key, version)
         self._shared.add(key)
         # The run that made it may have been killed before it told of it.
-        texts: dict[str, str] = {}
         self._recorder.materialization(
             Materialization(
                 found.run_id or self._run_id,
@@ -224,11 +222,9 @@ class RunOutputs:
                 version,
                 versions.steps[key].local_key,
                 made_of,
-                self._recipes.of(key, texts),
-                found.seconds,
-                found.started_at,
-            ),
-            texts,
+                seconds=found.seconds,
+                started_at=found.started_at,
+            )
         )
         return found
 
@@ -250,8 +246,8 @@ class RunOutputs:
         """Take note that a step gives nothing."""
         self.addresses[key] = {name: Address(key, name, kind="skipped") for name in self._job.steps[key].op.outs}
 
-    def made(self, key: str, outcome: StepOutcome) -> tuple[Materialization, dict[str, str]]:
-        """Take what a step has stored; gives what is to be recorded, and the source texts of its recipe."""
+    def made(self, key: str, outcome: StepOutcome) -> Materialization:
+        """Take what a step has stored; gives what is to be recorded."""
         planned, versions = self._plan.steps[key], self._plan.versions
         outputs = self._told_apart(key, outcome.outputs)
         self.addresses[key] = {
@@ -264,13 +260,9 @@ class RunOutputs:
         if self._shared is not None:
             (self._shared.add if all(record.shared for record in outputs) else self._shared.discard)(key)
         version = local_key = made_of = None
-        recipe: Recipe | None = None
-        texts: dict[str, str] = {}
-        if versions is not None and self._recipes is not None:
-            recipe = self._recipes.of(key, texts)
-            if planned.reason is not Reason.NOT_MEMOIZABLE:
-                version, local_key, made_of = planned.version, versions.steps[key].local_key, self._made_of.pop(key)
-        made = Materialization(
+        if versions is not None and planned.reason is not Reason.NOT_MEMOIZABLE:
+            version, local_key, made_of = planned.version, versions.steps[key].local_key, self._made_of.pop(key)
+        return Materialization(
             self._run_id,
             self._job.name,
             key,
@@ -278,12 +270,11 @@ class RunOutputs:
             version,
             local_key,
             made_of,
-            recipe,
+            None,
             outcome.seconds,
             outcome.started_at,
             outcome.attempt,
         )
-        return made, texts
 
     def _told_apart(self, key: str, outputs: tuple[OutputRecord, ...]) -> tuple[OutputRecord, ...]:
         """Give the outputs of a step that runs whatever is stored a digest of their own where they have none.

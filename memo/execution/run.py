@@ -13,6 +13,7 @@ from memo.events import Event, EventType, RunStatus
 from memo.execution.loop import RunLoop
 from memo.execution.recording import Recorder
 from memo.execution.result import RunResult
+from memo.versioning import Recipes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -72,7 +73,7 @@ def carry_out(
     if plan.versions is not None:
         record = replace(record, versions={key: step.version for key, step in plan.versions.steps.items()})
     telling = _telling(plan, storage, store, record, shared)
-    recorder = Recorder(store, listen, telling)
+    recorder = Recorder(store, listen, telling, Recipes(plan.versions) if plan.versions is not None else None)
     if store is not None and not plan.is_null:
         store.add_run(replace(record, steps=_steps(plan, dict.fromkeys(plan.steps, ""))))
     recorder.tell(Event(EventType.RUN_START, record.run_id, record.started_at))
@@ -197,8 +198,6 @@ def _steps(
 def _keep_undone(plan: Plan, loop: RunLoop, store: RunStore) -> None:
     if plan.versions is None:
         return
-    from memo.versioning import Recipes
-
     texts: dict[str, str] = {}
     recipes = Recipes(plan.versions)
     undone = [recipes.of(key, texts) for key, end in loop.outcomes.items() if end in _LEFT_UNDONE]

@@ -52,15 +52,17 @@ class Recipes:
 
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
-        self._code: dict[tuple[int, str, bool], tuple[list[RecipePart], dict[str, str]]] = {}
-        """The parts and the texts, by what the strategy said of the code, which the versions keep alive."""
-        self._outputs: dict[tuple[str, str], str] = {}
+        self._code: dict[tuple[CodeVersion, str, bool], tuple[list[RecipePart], dict[str, str]]] = {}
+        """The parts and the texts, by what the strategy said of the code."""
+        self._outputs: dict[tuple[str, str], tuple[str, str]] = {}
+        """What there is to tell of an output that is read: its version and its name."""
 
     def of(self, step_key: str, texts: dict[str, str] | None = None) -> Recipe:
         """Take the version of one step apart, as `recipe_of`."""
         versions = self._versions
         step = versions.steps[step_key]
         parts = list(self._code_parts("code", "", step.op.code, texts))
+        count = len(parts)
         for code in step.op.besides:
             parts += self._code_parts("code", "", code, texts)
         if step.op.config is not None:
@@ -77,8 +79,11 @@ class Recipes:
                 parts.append(RecipePart("resource", f"{key}: value", found.code.version, found.shown))
             requires = digest("requires", *found.requires)
             parts.append(RecipePart("resource", f"{key}: requires", requires, ", ".join(found.requires)))
+        if len(parts) > count:
+            parts = _told_apart(parts)
+        # Inputs differ in their names, and so does the code of one op.
         parts += self._input_parts(step)
-        return Recipe(step.version, tuple(_told_apart(parts)))
+        return Recipe(step.version, tuple(parts))
 
     def _input_parts(self, step: StepVersion) -> list[RecipePart]:
         parts: list[RecipePart] = []
@@ -100,10 +105,10 @@ class Recipes:
 
     def _upstream_part(self, name: str, source: FromOutput) -> RecipePart:
         at = (source.step, source.output)
-        version = self._outputs.get(at)
-        if version is None:
-            version = self._outputs[at] = self._versions.output(*at)
-        return RecipePart("input", name, version, f"{source.step}.{source.output}")
+        told = self._outputs.get(at)
+        if told is None:
+            told = self._outputs[at] = (self._versions.output(*at), f"{source.step}.{source.output}")
+        return RecipePart("input", name, *told)
 
     def _code_parts(self, kind: str, prefix: str, code: CodeVersion, texts: dict[str, str] | None) -> list[RecipePart]:
         at = (id(code), prefix, texts is None)

@@ -378,7 +378,7 @@ def test_what_has_gathered_is_written_and_claims_renewed_while_a_step_runs(world
     keeper.start()
     try:
         claims.stored("v")
-        recorder.materialization(made("r1"), {}, claimed=True)
+        recorder.materialization(made("r1"), claimed=True)
         recorder.tell(Event(EventType.LOG, "r1", 1.0, "a", message="on the way"))
         world.seconds = LEASE_SECONDS / 2
         until(lambda: world.catalog.content_digests(["v"]))
@@ -396,7 +396,7 @@ def test_what_cannot_be_written_is_kept_and_the_run_finds_out(world: World, tmp_
     recorder = Recorder(catalog, heard.append)
     keeper = Keeper(recorder, world.claims("r1", 1), tick=0.001)
     recorder.tell(Event(EventType.LOG, "r1", 1.0, "a"))
-    recorder.materialization(made("r1"), {}, claimed=True)
+    recorder.materialization(made("r1"), claimed=True)
     keeper.start()
     until(lambda: catalog.was_asked)
     keeper.stop()
