@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 
-class RecipePart(Struct, frozen=True, array_like=True):
+class RecipePart(Struct, frozen=True, array_like=True, gc=False):
     """One named part of a step's version: what `memo why` compares.
 
     Attributes:
@@ -56,14 +56,14 @@ class RecipePart(Struct, frozen=True, array_like=True):
     source_digest: str | None = None
 
 
-class Recipe(Struct, frozen=True, array_like=True):
+class Recipe(Struct, frozen=True, array_like=True, gc=False):
     """Everything that a step's version was made of, by parts."""
 
     version: str
     parts: tuple[RecipePart, ...] = ()
 
 
-class OutputRecord(Struct, frozen=True):
+class OutputRecord(Struct, frozen=True, gc=False):
     """One output of a step as it was stored.
 
     Attributes:
@@ -89,7 +89,7 @@ class OutputRecord(Struct, frozen=True):
     replaced: bool = False
 
 
-class Materialization(Struct, frozen=True):
+class Materialization(Struct, frozen=True, gc=False):
     """One step having stored its outputs once.
 
     Attributes:

@@ -23,7 +23,7 @@ from memo.project.accepting import prepare_step
 from memo.project.home import Home, opened_home
 from memo.project.preparing import Prepared, Wish
 from memo.tags import ADOPTED_TAG
-from memo.versioning import content_key, output_version, recipe_of
+from memo.versioning import Recipes, content_key, output_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -172,7 +172,7 @@ class _Adopting:
         self._values = values
         self._files = files
         self._run_id = prepared.environment.run_id
-        self._recorder = Recorder(self._store, _unheard)
+        self._recorder = Recorder(self._store, _unheard, recipes=Recipes(self._versions))
         self._digests: dict[str, Mapping[str, str | None]] = {}
 
     def carry_out(self, wish: Wish) -> Adoption:
@@ -226,15 +226,12 @@ class _Adopting:
             self._run_id, key, version=version, content_key=own, is_compared=True, local_key=found.local_key
         )
         outputs = tuple([self._store_one(name, task) for name in self._step.op.outs])
-        texts: dict[str, str] = {}
-        recipe = recipe_of(key, self._versions, texts)
         # Before the materialization that makes it count: whatever happens in between, it is never taken for verified.
         self._store.add_adoption(Adoption(version, self._run_id, self._files, at))
         self._recorder.materialization(
             Materialization(
-                self._run_id, self._job.name, key, outputs, version, found.local_key, own, recipe, started_at=at
-            ),
-            texts,
+                self._run_id, self._job.name, key, outputs, version, found.local_key, own, started_at=at
+            )
         )
 
     def _store_one(self, name: str, task: StepTask) -> OutputRecord:

@@ -52,17 +52,17 @@ class Recipes:
 
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
-        self._code: dict[tuple[CodeVersion, str, bool], tuple[list[RecipePart], dict[str, str]]] = {}
-        """The parts and the texts, by what the strategy said of the code."""
+        self._code: dict[tuple[int, str, bool], tuple[tuple[RecipePart, ...], dict[str, str]]] = {}
+        """The parts and the texts, by what the strategy said of the code, which the versions keep alive."""
         self._outputs: dict[tuple[str, str], tuple[str, str]] = {}
-        """What there is to tell of an output that is read: its version and its name."""
+        """What there is to tell of an output that is read: its version, and which it is."""
 
     def of(self, step_key: str, texts: dict[str, str] | None = None) -> Recipe:
         """Take the version of one step apart, as `recipe_of`."""
         versions = self._versions
         step = versions.steps[step_key]
-        parts = list(self._code_parts("code", "", step.op.code, texts))
-        count = len(parts)
+        of_code = self._code_parts("code", "", step.op.code, texts)
+        parts = [*of_code]
         for code in step.op.besides:
             parts += self._code_parts("code", "", code, texts)
         if step.op.config is not None:
@@ -79,9 +79,9 @@ class Recipes:
                 parts.append(RecipePart("resource", f"{key}: value", found.code.version, found.shown))
             requires = digest("requires", *found.requires)
             parts.append(RecipePart("resource", f"{key}: requires", requires, ", ".join(found.requires)))
-        if len(parts) > count:
+        if len(parts) > len(of_code):
+            # Parts of one code differ, and so do inputs.
             parts = _told_apart(parts)
-        # Inputs differ in their names, and so does the code of one op.
         parts += self._input_parts(step)
         return Recipe(step.version, tuple(parts))
 
@@ -110,15 +110,18 @@ class Recipes:
             told = self._outputs[at] = (self._versions.output(*at), f"{source.step}.{source.output}")
         return RecipePart("input", name, *told)
 
-    def _code_parts(self, kind: str, prefix: str, code: CodeVersion, texts: dict[str, str] | None) -> list[RecipePart]:
+    def _code_parts(
+        self, kind: str, prefix: str, code: CodeVersion, texts: dict[str, str] | None
+    ) -> tuple[RecipePart, ...]:
         at = (id(code), prefix, texts is None)
-        if at not in self._code:
+        known = self._code.get(at)
+        if known is None:
             read: dict[str, str] = {}
-            self._code[at] = (_code_parts(kind, prefix, code, None if texts is None else read), read)
-        parts, read = self._code[at]
+            parts = _told_apart(_code_parts(kind, prefix, code, None if texts is None else read))
+            known = self._code[at] = (tuple(parts), read)
         if texts is not None:
-            texts.update(read)
-        return parts
+            texts.update(known[1])
+        return known[0]
 
 
 def _told_apart(parts: list[RecipePart]) -> list[RecipePart]:
@@ -152,18 +155,16 @@ def _source_parts(prefix: str, sources: Iterable[ReadSource]) -> list[RecipePart
 
 
 def _code_parts(kind: str, prefix: str, code: CodeVersion, texts: dict[str, str] | None) -> list[RecipePart]:
-    parts = tuple(code.parts)
-    if not parts:
-        return [RecipePart(kind, f"{prefix}version", code.version, code.version)]
     found: list[RecipePart] = []
-    for part in parts:
-        text = part.source() if texts is not None and part.source is not None else None
+    for part in code.parts:
         name = None
-        if text is not None and texts is not None:
-            name = digest("source", text)
-            texts[name] = text
+        if texts is not None and part.source is not None:
+            text = part.source()
+            if text is not None:
+                name = digest("source", text)
+                texts[name] = text
         found.append(RecipePart(kind, prefix + part.name, part.hash, part.detail, part.file, part.line, name))
-    return found
+    return found or [RecipePart(kind, f"{prefix}version", code.version, code.version)]
 
 
 def _config_parts(

@@ -1,6 +1,6 @@
 """The parts of a version: one for each function, class, value, module and package that is reached.
 
-They are made when somebody looks at them, from what was found out when the version was taken.
+They are made whenever somebody looks at them, from what was found out when the version was taken.
 """
 
 from __future__ import annotations
@@ -35,13 +35,12 @@ class Parts(Sequence[CodePart]):
         texts: Where source texts come from.
     """
 
-    __slots__ = ("_extras", "_made", "_starts", "_texts")
+    __slots__ = ("_extras", "_starts", "_texts")
 
     def __init__(self, starts: Node | tuple[Node, ...], extras: dict[str, str], texts: SourceTexts) -> None:
         self._starts = starts
         self._extras = extras
         self._texts = texts
-        self._made: tuple[CodePart, ...] | None = None
 
     def __len__(self) -> int:
         return len(self._parts())
@@ -54,21 +53,20 @@ class Parts(Sequence[CodePart]):
     @overload
     def __getitem__(self, index: slice) -> tuple[CodePart, ...]: ...
     def __getitem__(self, index: int | slice) -> CodePart | tuple[CodePart, ...]:
-        return self._parts()[index]
+        return tuple(self._parts())[index]
 
     def __reduce__(self) -> tuple[object, ...]:
         """Cross process borders as plain parts, without the texts, which are read where the files are."""
         plain = [CodePart(p.kind, p.name, p.hash, p.detail, p.file, p.line) for p in self._parts()]
         return tuple, (plain,)
 
-    def _parts(self) -> tuple[CodePart, ...]:
-        if self._made is None:
-            starts = self._starts if isinstance(self._starts, tuple) else (self._starts,)
-            found = [_python_part()]
-            found += [part for name, node in _named(starts) if (part := self._part(node, name)) is not None]
-            found += [CodePart("value", what, hashed) for what, hashed in self._extras.items()]
-            self._made = tuple(_renamed(found))
-        return self._made
+    def _parts(self) -> list[CodePart]:
+        """Make them: not kept, as whoever runs steps asks once, and keeps what it makes of them."""
+        starts = self._starts if isinstance(self._starts, tuple) else (self._starts,)
+        found = [_python_part()]
+        found += [part for name, node in _named(starts) if (part := self._part(node, name)) is not None]
+        found += [CodePart("value", what, hashed) for what, hashed in self._extras.items()]
+        return _renamed(found)
 
     def _part(self, node: Node, name: str) -> CodePart | None:
         """The part that a node is, under the name it was reached by where it has none of its own."""
