@@ -38,9 +38,9 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
             """,
             "CREATE INDEX runs_by_time ON runs (started_at)",
             "CREATE INDEX runs_by_job ON runs (job_name, started_at)",
-            # A row holds what happened in a run between two writes, and the keys of the steps in which, a line each. What
-            # they were seen to read undeclared has rows of its own: it stays when what else happened in the run is
-            # forgotten.
+            # A row holds what happened in a run between two writes, and the keys of the steps in which, a line each.
+            # What they were seen to read undeclared has rows of its own: it stays when what else happened in the run
+            # is forgotten.
             """
             CREATE TABLE events (
                 id INTEGER PRIMARY KEY,

@@ -229,9 +229,7 @@ class _Adopting:
         # Before the materialization that makes it count: whatever happens in between, it is never taken for verified.
         self._store.add_adoption(Adoption(version, self._run_id, self._files, at))
         self._recorder.materialization(
-            Materialization(
-                self._run_id, self._job.name, key, outputs, version, found.local_key, own, started_at=at
-            )
+            Materialization(self._run_id, self._job.name, key, outputs, version, found.local_key, own, started_at=at)
         )
 
     def _store_one(self, name: str, task: StepTask) -> OutputRecord:

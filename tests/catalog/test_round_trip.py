@@ -278,3 +278,28 @@ def test_what_fails_half_way_leaves_nothing(catalog: Catalog, path: Path) -> Non
     with Catalog.open(path) as other:
         other.add_run(RunRecord("r2", "job", SUCCESS, 2.0))
     assert len(catalog.list_runs()) == 2
+
+
+def test_events_are_told_apart_by_their_step_and_an_odd_one_changes_no_other(catalog: Catalog) -> None:
+    plain = Event(EventType.LOG, "r1", 1.0, "load", data={"counts": {1: 2}})
+    odd = Event(EventType.LOG, "r1", 2.0, "load_all", data={"path": "caf\udce9"})
+    run = Event(EventType.RUN_START, "r1", 0.0)
+
+    catalog.add_events([run, plain, odd])
+
+    assert catalog.events("r1", step_key="load") == [plain]
+    assert catalog.events("r1")[:2] == [run, plain]
+    assert [event.data for event in catalog.events("r1", step_key="load_all")] == [{"path": "caf\\udce9"}]
+
+
+def test_a_step_that_is_stored_again_in_a_run_is_kept_once_as_it_was_last(catalog: Catalog) -> None:
+    recipe = Recipe("v1", (RecipePart("code", "a", "h"),))
+    first, second, other = (
+        Materialization("r1", "job", step_key, (OutputRecord(name),), "v1", recipe=recipe)
+        for step_key, name in (("a", "old"), ("a", "new"), ("b", "new"))
+    )
+
+    catalog.add_materializations([first], {})
+    catalog.add_materializations([other, second], {})
+
+    assert catalog.materializations("r1") == [other, second]
