@@ -5,8 +5,6 @@ from __future__ import annotations
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
-from memo.errors import HomeError
-
 if TYPE_CHECKING:
     from memo.execution.claims import Claims
     from memo.execution.recording import Recorder
@@ -48,8 +46,7 @@ class Keeper:
                 self._claims.renew_if_due()
                 self._claims.give_back_if_due()
                 self._recorder.write_if_due()
-            except HomeError:
-                # The run itself finds out when it writes, and ends with it.
+            except Exception:  # noqa: BLE001, S112 - the run itself finds out when it writes, and ends with it
                 continue
 
 
