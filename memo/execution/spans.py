@@ -100,7 +100,7 @@ STEP_SEAMS = (
     Seam("memo.execution.storage:StepStorage.load_from_elsewhere", "load"),
     Seam("memo.execution.storage:StepStorage.store", "store", _of_store, facts=_stored_facts),
     Seam("memo.execution.storage:StepStorage.skip", "store"),
-    Seam("memo.execution.storage:content_digest", "digest"),
+    Seam("memo.content.digesting:take_digest", "digest"),
     Seam("memo.execution.resources:ResourceScope._make", "resources", _of_resource),
 )
 """What is looked at in every process that runs steps."""
