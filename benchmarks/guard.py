@@ -67,9 +67,9 @@ CASES = {
     "import": Case(0.48, "importing job and op from memo to importing 25 modules of the standard library", 0.505),
     "help": Case(0.41, "memo --help to the same", 0.455),
     "null": Case(0.80, f"memo run of {STEPS} steps that are all stored, to the same", 1.0),
-    "plan": Case(1.26, f"plan_job of {STEPS} stored steps to hashing their versions and reading as many files"),
+    "plan": Case(1.15, f"plan_job of {STEPS} stored steps to hashing their versions and reading as many files"),
     "versions": Case(1.24, f"source versions of {STEPS} ops to disassembling their code"),
-    "cold": Case(1.85, f"execute_job of {COLD_STEPS} new steps to writing, renaming and reading as many files"),
+    "cold": Case(1.52, f"execute_job of {COLD_STEPS} new steps to writing, renaming and reading as many files"),
     "load": Case(0.87, "loading small outputs through the file IO manager to reading and unpickling their files"),
     "hash": Case(1.15, "the content digest of a table to xxh3-128 over its buffers"),
 }
