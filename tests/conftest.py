@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,11 @@ from memo_iomanagers.file_lock import file_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# What a shell starts in the background ignores interrupts, and so would all that tests start, to interrupt it.
+for _number, _action in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _action)
 
 _DRIVER = """
 import json, sys

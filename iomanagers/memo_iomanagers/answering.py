@@ -56,8 +56,9 @@ class Answers:
         with self._untrusted.together():
             for context in contexts:
                 manifest = None
+                may_be_there = context.run_id is not None if context.version is None else not is_new
                 try:
-                    if is_named(context) and not (is_new and context.version is not None):
+                    if may_be_there:
                         manifest = self._finder.whole(context)
                 except StorageError as error:
                     self._warn(context, error)

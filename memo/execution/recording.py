@@ -51,7 +51,7 @@ class _Batch:
 
 def told_of_reuse(reason: Reason, stored_as: str | None, version: str | None) -> dict[str, Any]:
     """What the event of a step that is reused tells of it."""
-    return {"reason": reason.value, "stored_as": stored_as, "version": version}
+    return {"reason": reason._value_, "stored_as": stored_as, "version": version}  # `value` is a function of Python
 
 
 class PlannedReuse:

@@ -129,18 +129,16 @@ class _Planner:
         what stands below that."""
         self.skipped: set[FromOutput] = set()
         """Optional outputs of stored steps that were not yielded, and all outputs of steps skipped for want of them."""
-        # What holds for one op holds for all with the same single IO manager; there may be as many ops as steps.
-        one_of = {step.op.io_manager_key: step.op for step in chosen.values()}
-        apart = {step.op for step in chosen.values() if step.op.io_manager_key is None} if None in one_of else set()
+        # One of each, as they are few where steps are many.
+        ops = {step.op for step in chosen.values()}
+        memoizable = stores.memoizable
+        plain_ops = {op for op in ops if not memoizable(op)}
+        apart = [op for op in ops if op.io_manager_key is None]
         self.optional_ops = {op for op in apart if not all(out.is_required for out in op.outs.values())}
-        plain_keys = {key for key, op in one_of.items() if key is not None and not stores.memoizable(op)}
-        plain_ops = {op for op in apart if not stores.memoizable(op)}
         self.plain: set[str] = set()
         """The steps whose outputs nobody can say to be stored."""
-        if plain_keys or plain_ops:
-            self.plain = {
-                key for key, step in chosen.items() if step.op.io_manager_key in plain_keys or step.op in plain_ops
-            }
+        if plain_ops:
+            self.plain = {key for key, step in chosen.items() if step.op in plain_ops}
 
     def plan(self) -> Plan:
         known, plain = self.known, self.plain

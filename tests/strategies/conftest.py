@@ -49,8 +49,10 @@ _numbers = itertools.count()
 
 
 @pytest.fixture
-def load(tmp_path: Path) -> Iterator[Callable[..., ModuleType]]:
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ModuleType]]:
     """Write a text to a file and load it as a module."""
+    # Two texts of one second and one length would have one bytecode.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     loaded: list[str] = []
 
     def load_text(text: str, name: str | None = None) -> ModuleType:
