@@ -56,7 +56,7 @@ class Answers:
         with self._untrusted.together():
             for context in contexts:
                 manifest = None
-                may_be_there = context.run_id is not None if context.version is None else not is_new
+                may_be_there = is_named(context) if context.version is None else not is_new
                 try:
                     if may_be_there:
                         manifest = self._finder.whole(context)

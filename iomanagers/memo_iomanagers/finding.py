@@ -165,13 +165,11 @@ class Finder:
         if known is not None and known[0] == raw:
             return known[1]
         try:
-            manifest = manifests.read(raw, self._key)
-            manifests.check_fits(manifest, context, address, encodings=self._readable)
+            return manifests.decode(raw, context, address, encodings=self._readable, key=self._key)
         except SignatureError as error:
             raise UntrustedError(self._place.full_name(manifest_path(context)), error, context) from None
         except ValueError as error:
             raise lost(context, f"{self._place.full_name(manifest_path(context))} {error}") from None
-        return manifest
 
     def open(self, path: str, manifest: Manifest) -> BufferedIOBase | None:
         """Open the data file, where there is one.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from threading import Event, Thread
 from typing import TYPE_CHECKING
+
+from memo.errors import HomeError
 
 if TYPE_CHECKING:
     from memo.execution.claims import Claims
@@ -42,12 +45,13 @@ class Keeper:
 
     def _keep(self) -> None:
         while not self._ended.wait(self._tick):
-            try:
+            with suppress(HomeError):
                 self._claims.renew_if_due()
                 self._claims.give_back_if_due()
+            # A strategy that is the user's may raise anything. What is not written stays gathered: the run itself finds
+            # out when it writes, and ends with it.
+            with suppress(Exception):
                 self._recorder.write_if_due()
-            except Exception:  # noqa: BLE001, S112 - the run itself finds out when it writes, and ends with it
-                continue
 
 
 __all__ = ["Keeper"]

@@ -156,7 +156,7 @@ class RunLoop:
         except BaseException:
             self._cancel()
             raise
-        for key, phase in self._phase.items() if Phase.DORMANT in self._phase.values() else ():
+        for key, phase in self._phase.items():
             if phase is Phase.DORMANT:
                 self.outcomes[key] = "unneeded"
 

@@ -267,8 +267,7 @@ class _Resolution:
 
     def _worded(self, word: str | CodeVersion | None, definition: Any, kind: str) -> CodeVersion:
         if isinstance(word, CodeVersion):
-            spots = word.blind_spots
-            if type(word.version) is str and word.version and (spots == () or _are_blind_spots(spots)):
+            if type(word.version) is str and word.version and _are_blind_spots(word.blind_spots):
                 return word
         elif isinstance(word, str) and word:
             return _declared(definition.name, str(word))
