@@ -183,7 +183,7 @@ class RunLoop:
         keys = [step.key for step in steps]
         self._phase = dict.fromkeys(keys, Phase.ENDED)
         self.outcomes.update(dict.fromkeys(keys, "reused"))
-        self.recorder.tell_reused(PlannedReuse(self.run_id, time(), steps))
+        self.recorder.tell_all(PlannedReuse(self.run_id, time(), steps))
 
     def _cancel(self) -> None:
         for outcome in self.executor.stop(kill=True):

@@ -72,24 +72,6 @@ class PlannedReuse:
             yield Event(kind, run_id, at, step.key, 0, "", told_of_reuse(step.reason, step.stored_as, step.version))
 
 
-class EventLog:
-    """All events of a run, in order.
-
-    Attributes:
-        told: Those that were told one by one.
-        reused: Those of planned reuse.
-        before: How many had been told before these.
-    """
-
-    def __init__(self) -> None:
-        self.told: list[Event] = []
-        self.reused: Iterable[Event] = ()
-        self.before = 0
-
-    def __iter__(self) -> Iterator[Event]:
-        return chain(self.told[: self.before], self.reused, self.told[self.before :])
-
-
 class Recorder:
     """Keeps what is to be written until a batch is worth a transaction.
 
@@ -114,10 +96,10 @@ class Recorder:
         self._listen = listen
         self._shared = shared
         self._recipes = recipes
-        self.events = EventLog()
+        self._told: list[Iterable[Event]] = []
+        """As they were told: what was told together is one entry."""
         self._written = 0
-        """How many of the events told one by one have been."""
-        self._unwritten_reuse: Iterable[Event] = ()
+        """How many of these entries have been."""
         self._batch = _Batch()
         self._gathering = Lock()
         self._writing = Lock()
@@ -125,17 +107,18 @@ class Recorder:
 
     def tell(self, *events: Event) -> None:
         """Tell and keep events, in order."""
-        self.events.told.extend(events)
+        self.tell_all(events)
+
+    def tell_all(self, events: Iterable[Event]) -> None:
+        """Tell and keep events that can be gone through again, in order."""
+        self._told.append(events)
         for event in events:
             self._listen(event)
 
-    def tell_reused(self, events: PlannedReuse) -> None:
-        """Tell and keep what is told of planned reuse, once in a run."""
-        log = self.events
-        log.before = len(log.told)
-        log.reused = self._unwritten_reuse = events
-        for event in events:
-            self._listen(event)
+    @property
+    def events(self) -> Iterator[Event]:
+        """All events so far, in order."""
+        return chain.from_iterable(self._told)
 
     def materialization(self, materialization: Materialization, *, claimed: bool = False) -> None:
         """Keep that a step stored its outputs; it is written with its recipe, and its claim ends with it."""
@@ -187,17 +170,10 @@ class Recorder:
                 self._written_at = monotonic()
 
     def _write_events(self, store: RunStore) -> None:
-        reused = [*self._unwritten_reuse]
-        events = self.events.told[self._written :]
-        count = len(events)
-        if reused:
-            before = self.events.before - self._written
-            events[before:before] = reused
-        if events:
-            store.add_events(events)
-            self._written += count
-            if reused:
-                self._unwritten_reuse = ()
+        told = self._told[self._written :]
+        if told:
+            store.add_events(chain.from_iterable(told))
+            self._written += len(told)
 
     def _put_back(self, batch: _Batch) -> None:
         with self._gathering:

@@ -57,7 +57,6 @@ def _as(name: str) -> Callable[..., tuple[str, str | None]]:
 def coordinator_seams(
     planned: Callable[[tuple[Any, ...], Any], None] | None = None,
     heard: Callable[[tuple[Any, ...], Any], None] | None = None,
-    reused: Callable[[tuple[Any, ...], Any], None] | None = None,
     given: Callable[[tuple[Any, ...], Any], None] | None = None,
     received: Callable[[tuple[Any, ...], Any], None] | None = None,
 ) -> list[Seam]:
@@ -66,7 +65,6 @@ def coordinator_seams(
     Args:
         planned: Told of every plan.
         heard: Told of the events that happen.
-        reused: Told of those of planned reuse.
         given: Told of the tasks that workers are given.
         received: Told of the outcomes of steps that ran in workers.
     """
@@ -85,8 +83,7 @@ def coordinator_seams(
         Seam("memo.execution.loop:RunLoop.run", "loop", _as("walk the plan")),
         Seam("memo.execution.in_process:sleep", "waiting", _as("wait to retry, or for another run")),
         Seam("memo.execution.multiprocess:sleep", "waiting", _as("wait to retry, or for another run")),
-        Seam("memo.execution.recording:Recorder.tell", "telling", taken=heard),
-        Seam("memo.execution.recording:Recorder.tell_reused", "telling", taken=reused),
+        Seam("memo.execution.recording:Recorder.tell_all", "telling", taken=heard),
         Seam(f"{workers}.submit", "starting workers"),
         Seam(f"{workers}._worker_for", "starting workers", _as("start a worker"), taken=given),
         Seam(f"{workers}.outcomes", "waiting for workers", _as("wait for workers"), taken=received),
@@ -144,11 +141,6 @@ class _Profile:
 
     def heard(self, args: tuple[Any, ...], _result: Any) -> None:
         """Take events."""
-        for event in args[1:]:
-            self._hear(event)
-
-    def heard_of_reuse(self, args: tuple[Any, ...], _result: Any) -> None:
-        """Take the events of planned reuse."""
         for event in args[1]:
             self._hear(event)
 
@@ -310,9 +302,7 @@ def profiled(path: str, command: str, home: Home) -> Generator[None]:
         family_member(IO_MANAGERS, "text")
         family_member(STRATEGIES, "source_hash")
     with spans.span("prepare the profile", "profile"):
-        seams = coordinator_seams(
-            profile.planned, profile.heard, profile.heard_of_reuse, profile.given, profile.received
-        )
+        seams = coordinator_seams(profile.planned, profile.heard, profile.given, profile.received)
         import_seams(seams)
     try:
         with profile.spans.gathering(seams):
